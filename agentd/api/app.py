@@ -1,0 +1,163 @@
+"""The routes: status, run, ask, jobs. Long answers are streams of JSON, one event a line.
+
+    GET  /v1/status
+    POST /v1/run            {task, paths, text}      stream: job events as each job ends
+    POST /v1/render         {task, path, text}       the exact prompt and its tokens
+    POST /v1/ask            {question}               stream: text, then done
+    POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
+
+What stands behind them is the `Daemon` protocol. Errors are the `ErrorShape`, with a status that fits.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from agentd.api.shapes import JobShape, StatusShape
+from agentd.errors import AgentdError, EngineError, InputError, NotFound, TaskError
+
+MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
+
+Events = AsyncIterator[dict[str, Any]]
+Report = Callable[[], Awaitable[StatusShape]]
+
+
+class Body(BaseModel):
+    """A request's JSON: no key that is not known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RunBody(Body):
+    """What `agentd run` asks for."""
+
+    task: str
+    paths: list[str] = []
+    text: str | None = None
+
+
+class RenderBody(Body):
+    """What `agentd run --dry-run` asks for."""
+
+    task: str
+    path: str | None = None
+    text: str | None = None
+
+
+class AskBody(Body):
+    """What `agentd ask` asks for."""
+
+    question: str
+
+
+class Daemon(Protocol):
+    """What the routes need from the daemon."""
+
+    def run(self, body: RunBody) -> Events:
+        """Add jobs; an event as each ends."""
+
+    async def render(self, body: RenderBody) -> dict[str, Any]:
+        """The exact prompt of a task on one input."""
+
+    def ask(self, body: AskBody) -> Events:
+        """Answer a question; the text as it grows, then the whole answer."""
+
+    async def retry(self, job_id: int) -> JobShape:
+        """Queue a job again."""
+
+    async def cancel(self, job_id: int) -> JobShape:
+        """End a job."""
+
+    async def rerun_stale(self) -> list[int]:
+        """Add jobs for stale results; their ids."""
+
+
+def create_app(daemon: Daemon, report: Report) -> Starlette:
+    """The ASGI application of a daemon; `report` tells how it is."""
+
+    async def status(_: Request) -> Response:
+        return JSONResponse(await report())
+
+    async def run(request: Request) -> Response:
+        return await _stream(daemon.run(await _body(request, RunBody)))
+
+    async def render(request: Request) -> Response:
+        return JSONResponse(await daemon.render(await _body(request, RenderBody)))
+
+    async def ask(request: Request) -> Response:
+        return await _stream(daemon.ask(await _body(request, AskBody)))
+
+    async def retry(request: Request) -> Response:
+        return JSONResponse(await daemon.retry(request.path_params["id"]))
+
+    async def cancel(request: Request) -> Response:
+        return JSONResponse(await daemon.cancel(request.path_params["id"]))
+
+    async def rerun(_: Request) -> Response:
+        return JSONResponse(await daemon.rerun_stale())
+
+    return Starlette(
+        routes=[
+            Route("/v1/status", status, methods=["GET"]),
+            Route("/v1/run", run, methods=["POST"]),
+            Route("/v1/render", render, methods=["POST"]),
+            Route("/v1/ask", ask, methods=["POST"]),
+            Route("/v1/jobs/rerun-stale", rerun, methods=["POST"]),
+            Route("/v1/jobs/{id:int}/retry", retry, methods=["POST"]),
+            Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
+        ],
+        middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)],
+        exception_handlers={AgentdError: _refuse, HTTPException: _refuse_http},
+    )
+
+
+async def _body(request: Request, kind: type[Any]) -> Any:
+    try:
+        return kind.model_validate_json(await request.body())
+    except pydantic.ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "body"
+        raise HTTPException(400, f"{place}: {first['msg']}") from invalid
+
+
+async def _stream(events: Events) -> Response:
+    """Send events as they come. The first is awaited here, so that an early error has its status."""
+    first = await anext(events, None)
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            if first is not None:
+                yield _line(first)
+            async for event in events:
+                yield _line(event)
+        except AgentdError as error:
+            yield _line({"event": "error", "error": error.to_wire()})
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AgentdError)
+    status = {NotFound: 404, EngineError: 503, TaskError: 422, InputError: 422}
+    code = next((status[kind] for kind in status if isinstance(error, kind)), 409)
+    return JSONResponse(error.to_wire(), status_code=code)
+
+
+async def _refuse_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    wire = {"code": "request", "message": error.detail, "hint": "agentd --help"}
+    return JSONResponse(wire, status_code=error.status_code)

@@ -1,0 +1,108 @@
+"""uvicorn on a Unix socket that we bind: mode 0600 in a 0700 folder, same user only, signals stay ours.
+
+uvicorn's own `uds=` makes the socket 0666, takes over SIGTERM and lets a client drip its header for ever.
+Routes are in `app`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+log = logging.getLogger("agentd.api")
+
+HEADER_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def bound_socket(path: Path) -> Iterator[socket.socket]:
+    """A listening socket at `path`, removed afterwards. The caller holds the home's lock."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        before = os.umask(0o177)
+        try:
+            sock.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        yield sock
+    finally:
+        sock.close()
+        path.unlink(missing_ok=True)
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals alone."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=SameUserProtocol,
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Not ours to take: the supervisor decides when the daemon ends."""
+        yield
+
+
+class SameUserProtocol(H11Protocol):
+    """HTTP for the daemon's own user; a header must come within ten seconds."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse other users before a byte is read."""
+        super().connection_made(transport)
+        user = peer_user(transport.get_extra_info("socket"))
+        if user != os.getuid():
+            log.warning("refused a connection of user %s", user)
+            transport.abort()
+            return
+        self._timer = self.loop.call_later(HEADER_SECONDS, self._expire)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; once a request is there, the header's time no longer counts."""
+        super().data_received(data)
+        if self.cycle is not None:
+            self._disarm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer with the connection."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _expire(self) -> None:
+        log.warning("closed a connection that sent no request within %g s", HEADER_SECONDS)
+        self.transport.abort()
+
+    def _disarm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+def peer_user(sock: socket.socket) -> int:
+    """The user id at the other end, as the kernel knows it."""
+    if sys.platform == "darwin":
+        # struct xucred: version, uid, … (LOCAL_PEERCRED of SOL_LOCAL)
+        raw = sock.getsockopt(0, 1, struct.calcsize("2I"))
+        return int(struct.unpack("2I", raw[:8])[1])
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", raw)[1])

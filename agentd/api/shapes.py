@@ -1,0 +1,187 @@
+"""The JSON that people and scripts get, from commands with `--json` and from the socket alike.
+
+These shapes are an interface: keys may be added and never change their meaning. `docs/json.md` is generated
+from here.
+"""
+
+from typing import Any, TypedDict
+
+from agentd.records import Job
+from agentd.store.results import StoredResult
+
+
+class JobShape(TypedDict):
+    """One job: an element of `agentd jobs list --json`, and the whole of `agentd jobs show ID --json`."""
+
+    id: int
+    task: str
+    source: str  # absolute path, `file://` URI where the name is not UTF-8, or `stdin`
+    state: str  # queued, running, done, failed, quarantined or cancelled
+    attempts: int  # times it was started
+    error: str | None  # why its last try failed
+    reason: str | None  # the code of that error
+    hint: str | None  # the next command to type
+    model: str  # the config's name of the model
+    occasion: str  # empty for a file that was watched; what was asked for otherwise
+    priority: str  # interactive, triggered or backfill
+    crashes: int  # times the engine died under it
+    created: str  # UTC, ISO 8601
+    started: str | None
+    finished: str | None
+
+
+class CoverageShape(TypedDict):
+    """How much of the input the model really saw."""
+
+    seen: int
+    total: int
+    unit: str  # lines
+
+
+class TokensShape(TypedDict):
+    """Tokens of one result."""
+
+    input: int  # length of the prompt
+    cached: int  # of these, how many were still in the KV cache
+    output: int
+
+
+class ResultShape(TypedDict):
+    """One result: an element of `agentd results list --json` and `agentd run --json`."""
+
+    id: int
+    job_id: int
+    task: str
+    source: str
+    output: dict[str, Any]  # valid by the task's schema
+    model: str  # file name and the start of its sha256
+    coverage: CoverageShape
+    created: str  # UTC, ISO 8601
+    stale: bool  # the task or its model has changed since
+    fake: bool  # placeholder values of `path: fake`
+    kv_cache: str  # types of keys and values
+    tokens: TokensShape
+    seconds: float
+
+
+class CitationShape(TypedDict):
+    """A quote that stands in its source, word for word."""
+
+    source: str
+    quote: str
+    line: int  # on which the quote begins, from 1
+    result_id: int
+
+
+class AnswerShape(TypedDict):
+    """`agentd ask --json`."""
+
+    answer: str
+    found: bool  # false: nothing that was read supports an answer
+    citations: list[CitationShape]
+
+
+class ModelShape(TypedDict):
+    """One model of `agentd status --json`."""
+
+    path: str
+    kv_cache: str
+    context: int | None  # tokens; null while it is not loaded
+    gpu_layers: int | None  # really offloaded; null while it is not loaded
+    loaded: bool
+    description: str | None
+    error: str | None  # why it is not loaded
+    fake: bool
+    child_pid: int | None
+    restarts: int  # times its process was replaced
+
+
+class JobCountsShape(TypedDict):
+    """How many jobs there are in each state."""
+
+    queued: int
+    running: int
+    done: int
+    failed: int
+    quarantined: int
+    cancelled: int
+
+
+class DutyShape(TypedDict):
+    """One long-running part of the daemon."""
+
+    restarts: int
+    error: str | None  # why it was last started again
+
+
+class WatchShape(TypedDict):
+    """One watched folder."""
+
+    path: str
+    task: str
+    scanned: bool  # the first scan is through
+    problem: str | None
+
+
+class StatusShape(TypedDict):
+    """`agentd status --json`."""
+
+    pid: int | None  # null where no daemon runs
+    ready: bool  # database open, folders scanned, models loaded
+    version: str
+    models: dict[str, ModelShape]
+    jobs: JobCountsShape
+    eta_seconds: float | None  # until the queue is empty, from measured durations
+    watches: list[WatchShape]
+    duties: dict[str, DutyShape]
+    notices: list[str]  # what a person should know
+
+
+class ErrorShape(TypedDict):
+    """An error, wherever JSON is asked for: on the socket, and in the `error` events of a stream."""
+
+    code: str
+    message: str
+    hint: str  # the next command to type
+
+
+def job_shape(job: Job) -> JobShape:
+    """The JSON of a job."""
+    return {
+        "id": job.id,
+        "task": job.task,
+        "source": job.source,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "error": job.error,
+        "reason": job.reason,
+        "hint": job.hint,
+        "model": job.model,
+        "occasion": job.occasion,
+        "priority": job.priority.name.lower(),
+        "crashes": job.crashes,
+        "created": job.created,
+        "started": job.started,
+        "finished": job.finished,
+    }
+
+
+def result_shape(stored: StoredResult, *, stale: bool) -> ResultShape:
+    """The JSON of a result."""
+    result = stored.result
+    coverage = result.coverage
+    return {
+        "id": stored.id,
+        "job_id": stored.job_id,
+        "task": stored.task,
+        "source": stored.source,
+        "output": result.output,
+        "model": result.model,
+        "coverage": {"seen": coverage.seen, "total": coverage.total, "unit": coverage.unit},
+        "created": stored.created,
+        "stale": stale,
+        "fake": result.fake,
+        "kv_cache": result.kv_cache,
+        "tokens": {"input": result.tokens_in, "cached": result.tokens_cached, "output": result.tokens_out},
+        "seconds": round(result.seconds, 3),
+    }

@@ -1,0 +1,1 @@
+"""Questions over what was read: search, cite, check, answer."""

@@ -1,0 +1,83 @@
+"""`agentd ask`: a question, an answer as it is made, and the quotes it rests on."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from agentd.cli.client import DaemonClient
+from agentd.cli.main import printable
+from agentd.cli.render import plain, print_json, short_source
+from agentd.cli.run import say_alone
+from agentd.errors import NotRunning
+from agentd.paths import Paths, find_paths
+
+
+@click.command()
+@click.argument("question", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def ask(ctx: click.Context, question: tuple[str, ...], as_json: bool) -> None:
+    """Answer QUESTION from what agentd has read.
+
+    Every answer comes with quotes that stand word for word in their sources. What is not there is not
+    answered: then it says so and exits with 1.
+    """
+    said, answer = "", dict[str, Any]()
+
+    def take(event: dict[str, Any]) -> None:
+        nonlocal said, answer
+        if event["event"] == "done":
+            answer = event["answer"]
+        elif event["event"] == "text":
+            said += event["text"]
+            if not as_json:
+                click.echo(printable(event["text"]), nl=False)
+
+    _stream(find_paths(), " ".join(question), take)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer, said)
+    if not answer["found"]:
+        ctx.exit(1)
+
+
+def _print(answer: dict[str, Any], said: str) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    if said.strip() != answer["answer"].strip():
+        if said:
+            click.echo()
+            click.echo("(withdrawn: the sources do not say that)", err=True)
+        console.print(plain(answer["answer"]), end="")
+    console.print()
+    for citation in answer["citations"]:
+        place = f"{short_source(citation['source'])}:{citation['line']}"
+        console.print()
+        console.print(plain(f"  “{citation['quote']}”", style="italic"))
+        console.print(plain(f"  {place}  (result {citation['result_id']})", style="dim"))
+    if not answer["found"]:
+        click.echo("next:  agentd results list", err=True)
+
+
+def _stream(paths: Paths, question: str, take: Callable[[dict[str, Any]], None]) -> None:
+    try:
+        for event in DaemonClient(paths).stream("/v1/ask", {"question": question}):
+            take(event)
+    except NotRunning:
+        from agentd.api.app import AskBody
+        from agentd.daemon.agent import open_agent
+        from agentd.daemon.requests import Requests
+
+        async def alone() -> None:
+            async with open_agent(paths) as agent:
+                requests = Requests(agent, {})
+                say_alone()
+                async with agent.running_engine(requests.ask_engine.name):
+                    async for event in requests.ask(AskBody(question=question)):
+                        take(event)
+
+        asyncio.run(alone())

@@ -1,0 +1,48 @@
+"""`agentd config`: where the config is, what it says, and whether it is right."""
+
+import click
+
+from agentd.cli.render import print_json
+from agentd.daemon.settings import Config, load_config
+from agentd.errors import NotFound
+from agentd.paths import find_paths
+
+
+@click.group()
+def config() -> None:
+    """Show and check the config."""
+
+
+@config.command()
+def path() -> None:
+    """Print where the config is, whether there is one or not."""
+    click.echo(find_paths().config)
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(as_json: bool) -> None:
+    """Print the config with every default filled in."""
+    import yaml
+
+    data = load_config(find_paths().config).model_dump(mode="json")
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config.command()
+def check() -> None:
+    """Check the config; every mistake is named with its line."""
+    file = find_paths().config
+    if not file.exists():
+        raise NotFound(f"there is no config at {file}; the defaults are used", hint="agentd init")
+    load_config(file)
+    click.echo(f"ok      {file}")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the config, for editors that complete and check YAML."""
+    print_json(Config.model_json_schema())

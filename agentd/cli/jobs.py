@@ -1,0 +1,108 @@
+"""`agentd jobs`: the queue, seen and steered, with a daemon or without."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import click
+
+from agentd.api.shapes import job_shape
+from agentd.cli.client import DaemonClient
+from agentd.cli.opened import with_agent
+from agentd.cli.render import local_time, plain, print_json, print_table, short_source, state_text
+from agentd.daemon.agent import Agent
+from agentd.daemon.requests import Requests
+from agentd.errors import NotRunning
+from agentd.paths import find_paths
+from agentd.records import Job, JobState
+from agentd.store import queue
+
+_STATES = click.Choice([state.value for state in JobState])
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def jobs(ctx: click.Context) -> None:
+    """List, show, retry and cancel jobs."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_jobs)
+
+
+@jobs.command("list")
+@click.option("--state", type=_STATES, help="Only jobs in this state.")
+@click.option("--task", help="Only jobs of this task.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_jobs(state: str | None = None, task: str | None = None, limit: int = 50, as_json: bool = False) -> None:
+    """List jobs, newest first."""
+
+    async def load(agent: Agent) -> list[Job]:
+        wanted = JobState(state) if state else None
+        return await agent.store.read(queue.find, state=wanted, task=task, limit=limit)
+
+    found = with_agent(load)
+    if as_json:
+        print_json([job_shape(job) for job in found])
+    elif not found:
+        click.echo("no jobs", err=True)
+    else:
+        rows = [
+            (str(job.id), state_text(job.state), job.task, short_source(job.source), job.error or "")
+            for job in found
+        ]
+        print_table(["id", "state", "task", "source", "error"], rows)
+
+
+@jobs.command("show")
+@click.argument("job_id", metavar="ID", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(job_id: int, as_json: bool) -> None:
+    """Show one job whole."""
+
+    async def load(agent: Agent) -> Job:
+        return await agent.store.read(queue.get, job_id)
+
+    job = job_shape(with_agent(load))
+    if as_json:
+        print_json(job)
+        return
+    for name, value in job.items():
+        if value not in (None, ""):
+            shown = local_time(str(value)) if name in ("created", "started", "finished") else str(value)
+            click.echo(f"{name:<9} {plain(shown)}")
+
+
+@jobs.command("retry")
+@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+def retry(job_ids: tuple[int, ...]) -> None:
+    """Queue failed, quarantined or cancelled jobs once more."""
+    for job_id in job_ids:
+        job = _steer(f"/v1/jobs/{job_id}/retry", partial(Requests.retry, job_id=job_id))
+        click.echo(f"job {job['id']} is {job['state']}", err=True)
+
+
+@jobs.command("cancel")
+@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+def cancel(job_ids: tuple[int, ...]) -> None:
+    """End jobs that are queued or running."""
+    for job_id in job_ids:
+        job = _steer(f"/v1/jobs/{job_id}/cancel", partial(Requests.cancel, job_id=job_id))
+        click.echo(f"job {job['id']} is {job['state']}", err=True)
+
+
+@jobs.command("rerun")
+@click.option("--stale", is_flag=True, help="Every source whose newest result is stale.")
+def rerun(stale: bool) -> None:
+    """Do again what a changed task or model has made stale."""
+    if not stale:
+        raise click.UsageError("say what to do again: --stale (for one file, use `agentd run TASK PATH`)")
+    ids = _steer("/v1/jobs/rerun-stale", Requests.rerun_stale)
+    click.echo(f"{len(ids)} jobs added", err=True)
+
+
+def _steer(path: str, alone: Callable[[Requests], Awaitable[Any]]) -> Any:
+    """Ask the daemon, or do it in the database where there is none."""
+    try:
+        return DaemonClient(find_paths()).post(path)
+    except NotRunning:
+        return with_agent(lambda agent: alone(Requests(agent, {})))

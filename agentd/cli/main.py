@@ -1,0 +1,93 @@
+"""The `agentd` command. Each subcommand is a module that is imported only when it is used.
+
+Start-up matters for a command that people type all day: this module imports click and nothing heavy.
+"""
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+import agentd
+from agentd.errors import AgentdError
+
+# Name of the command → module below `agentd.cli` and the help line of the overview, which loads no module.
+COMMANDS = {
+    "init": ("init", "Write a commented config and make the folders."),
+    "start": ("start", "Run the daemon."),
+    "stop": ("start", "Stop the daemon."),
+    "restart": ("start", "Stop the daemon and start it again."),
+    "status": ("status", "Show how the daemon is and what it has to do."),
+    "run": ("run", "Run a task on files now."),
+    "ask": ("ask", "Answer a question from what was read, with sources."),
+    "results": ("results", "List and show results."),
+    "jobs": ("jobs", "List, show, retry and cancel jobs."),
+    "tasks": ("tasks", "List, show and check tasks."),
+    "config": ("config", "Show and check the config."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"agentd.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, without importing what it lists."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(agentd.__version__, prog_name="agentd")
+def cli() -> None:
+    """A daemon that keeps a local model resident and does boring work with it.
+
+    It watches folders, runs tasks on what lands there, keeps every result in SQLite, and answers questions
+    from what it read. AGENTD_HOME puts everything it keeps under one folder.
+
+    \b
+    Exit codes: 0 ok, 1 failed or not found, 2 wrong usage, 3 the daemon is not running, 4 broken config.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends with the next command to type."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as wrong:
+        wrong.show()
+        code = wrong.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except AgentdError as error:
+        click.echo(f"error: {printable(error.message)}", err=True)
+        click.echo(f"next:  {printable(error.hint)}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of a pipe went away (`agentd results | head`); nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what a file name or a model says cannot move the cursor or change colours."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text.encode("utf-8", "backslashreplace").decode()
+    )

@@ -1,0 +1,100 @@
+"""`agentd results`: what came of the jobs. Reads the database; needs no daemon."""
+
+import json
+from datetime import datetime
+
+import click
+
+from agentd.api.shapes import ResultShape, result_shape
+from agentd.cli.opened import with_agent
+from agentd.cli.render import (
+    local_time,
+    output_line,
+    parse_since,
+    plain,
+    print_json,
+    print_table,
+    short_source,
+)
+from agentd.daemon.agent import Agent
+from agentd.store import results as store_results
+
+
+@click.group(invoke_without_command=True)
+@click.option("--task", help="Only results of this task.")
+@click.option("--since", callback=parse_since, help="Only results since then: 2h, 3d or a date.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def results(ctx: click.Context, task: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    """List results, newest first, or show one."""
+    if ctx.invoked_subcommand is None:
+        _list(task, since, limit, as_json)
+
+
+@results.command("list")
+@click.option("--task", help="Only results of this task.")
+@click.option("--since", callback=parse_since, help="Only results since then: 2h, 3d or a date.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_results(task: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    """List results, newest first."""
+    _list(task, since, limit, as_json)
+
+
+@results.command("show")
+@click.argument("result_id", metavar="ID", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(result_id: int, as_json: bool) -> None:
+    """Show one result whole."""
+
+    async def load(agent: Agent) -> ResultShape:
+        stored = await agent.store.read(store_results.get, result_id)
+        return result_shape(stored, stale=agent.is_stale(stored))
+
+    result = with_agent(load)
+    if as_json:
+        print_json(result)
+        return
+    coverage, tokens = result["coverage"], result["tokens"]
+    fake = " (fake: placeholder values, no model)" if result["fake"] else ""
+    stale = " (stale: the task or its model has changed since)" if result["stale"] else ""
+    facts = [
+        ("result", f"{result['id']} of job {result['job_id']}{stale}"),
+        ("task", result["task"]),
+        ("source", result["source"]),
+        ("created", local_time(result["created"])),
+        ("model", f"{result['model']}, KV cache {result['kv_cache']}{fake}"),
+        ("coverage", f"{coverage['seen']:,}/{coverage['total']:,} {coverage['unit']}"),
+        ("tokens", f"{tokens['input']:,} in ({tokens['cached']:,} cached), {tokens['output']:,} out"),
+        ("time", f"{result['seconds']:.1f} s"),
+    ]
+    for name, value in facts:
+        click.echo(f"{name:<9} {plain(value)}")
+    click.echo(json.dumps(result["output"], indent=2, ensure_ascii=False))
+
+
+def _list(task: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    async def load(agent: Agent) -> list[ResultShape]:
+        found = await agent.store.read(store_results.find, task=task, since=since, limit=limit)
+        return [result_shape(stored, stale=agent.is_stale(stored)) for stored in found]
+
+    found = with_agent(load)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("no results: agentd run TASK PATH makes one", err=True)
+    else:
+        print_table(["id", "task", "source", "output", "created"], [_row(result) for result in found])
+
+
+def _row(result: ResultShape) -> list[str]:
+    marks = [name for name in ("stale", "fake") if result[name]]
+    task = result["task"] + (f" ({', '.join(marks)})" if marks else "")
+    return [
+        str(result["id"]),
+        task,
+        short_source(result["source"]),
+        output_line(result["output"]),
+        local_time(result["created"]),
+    ]

@@ -1,0 +1,117 @@
+"""`agentd run`: a task on files now, through the daemon or with an engine of its own."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from agentd.cli.client import DaemonClient
+from agentd.cli.render import notes, output_line, plain, print_json, print_table, short_source
+from agentd.daemon.agent import open_agent
+from agentd.daemon.requests import requests_without_daemon
+from agentd.errors import NotRunning
+from agentd.paths import Paths, find_paths
+
+
+@click.command()
+@click.argument("task")
+@click.argument("inputs", metavar="PATH…|-", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Show the exact prompt and its length in tokens; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Run TASK on each file now, or on standard input with -.
+
+    The daemon does it if it runs; else the model is loaded for this command alone, which takes longer. Exits
+    with 1 when any input failed.
+    """
+    paths = find_paths()
+    given = [path for path in inputs if path != "-"]
+    text = sys.stdin.buffer.read().decode("utf-8", "replace") if "-" in inputs else None
+    if dry_run:
+        if len(inputs) > 1:
+            raise click.UsageError("--dry-run shows one prompt: give one path")
+        _dry_run(paths, {"task": task, "path": _absolute(given[0]) if given else None, "text": text}, as_json)
+        return
+    body = {"task": task, "paths": [_absolute(path) for path in given], "text": text}
+    ended: list[dict[str, Any]] = []
+
+    def take(event: dict[str, Any]) -> None:
+        if event["event"] == "job":
+            ended.append(event)
+            if not as_json:
+                _tell(event, len(ended), len(inputs))
+
+    _stream(paths, body, take)
+    results = [event["result"] for event in ended if event["result"]]
+    if as_json:
+        print_json(results)
+    elif results:
+        rows = [(short_source(result["source"]), output_line(result["output"])) for result in results]
+        print_table(["source", "output"], rows)
+    for event in ended:
+        if not event["result"]:
+            job = event["job"]
+            click.echo(f"error: job {job['id']}: {plain(job['error'] or job['state'])}", err=True)
+            click.echo(f"next:  {plain(job['hint'] or 'agentd jobs show ' + str(job['id']))}", err=True)
+    if len(results) < len(ended):
+        ctx.exit(1)
+
+
+def _stream(paths: Paths, body: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+    try:
+        for event in DaemonClient(paths).stream("/v1/run", body):
+            take(event)
+    except NotRunning:
+        from agentd.api.app import RunBody
+
+        async def alone() -> None:
+            async with open_agent(paths) as agent:
+                model = agent.task(body["task"]).model
+                say_alone()
+                async with requests_without_daemon(agent, model) as requests:
+                    async for event in requests.run(RunBody(**body)):
+                        take(event)
+
+        asyncio.run(alone())
+
+
+def _dry_run(paths: Paths, body: dict[str, Any], as_json: bool) -> None:
+    try:
+        rendered = DaemonClient(paths).post("/v1/render", body)
+    except NotRunning:
+        from agentd.api.app import RenderBody
+
+        async def alone() -> Any:
+            async with open_agent(paths) as agent:
+                model = agent.task(body["task"]).model
+                say_alone()
+                async with requests_without_daemon(agent, model) as requests:
+                    return await requests.render(RenderBody(**body))
+
+        rendered = asyncio.run(alone())
+    if as_json:
+        print_json(rendered)
+        return
+    click.echo(rendered["prompt"])
+    fits = "it fits" if rendered["tokens"] <= rendered["room"] else "it does not fit and would be refused"
+    click.echo(f"{rendered['tokens']:,} tokens, room for {rendered['room']:,}: {fits}", err=True)
+
+
+def say_alone() -> None:
+    """Tell that there is no daemon to ask."""
+    notes().print("no daemon is running: loading the model for this command alone (agentd start --detach)")
+
+
+def _absolute(path: str) -> str:
+    import os
+
+    return os.path.abspath(path)  # noqa: PTH100 - resolves `..` without following links
+
+
+def _tell(event: dict[str, Any], done: int, total: int) -> None:
+    job = event["job"]
+    seconds = f" in {event['result']['seconds']:.1f} s" if event["result"] else ""
+    notes().print(plain(f"[{done}/{total}] {job['state']} {short_source(job['source'])}{seconds}"))

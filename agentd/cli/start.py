@@ -1,0 +1,115 @@
+"""`agentd start`, `stop` and `restart`: the life of the daemon."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import click
+
+from agentd.errors import AgentdError, AlreadyRunning, DaemonFailed, NotRunning
+from agentd.paths import Paths, find_paths
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0  # ten for the job in hand, and room to close
+POLL_SECONDS = 0.1
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Run in the background and return once it answers.")
+def start(detach: bool) -> None:
+    """Run the daemon in the foreground, with its log on standard error.
+
+    This is what a service manager runs. For people there is --detach. A second daemon on the same home is
+    refused.
+    """
+    paths = find_paths()
+    if detach:
+        start_detached(paths)
+        return
+    import asyncio
+
+    from agentd.daemon.supervisor import run_daemon
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    # One line a request belongs to no log that a person reads.
+    for noisy in ("uvicorn", "watchdog", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    asyncio.run(run_daemon(paths))
+
+
+@click.command()
+def stop() -> None:
+    """Stop the daemon: the job in hand gets ten seconds, then it goes back to the queue."""
+    paths = find_paths()
+    pid = _pid(paths)
+    if pid is None:
+        raise NotRunning
+    stop_daemon(paths, pid)
+    click.echo(f"agentd has stopped (pid {pid})", err=True)
+
+
+@click.command()
+def restart() -> None:
+    """Stop the daemon, if it runs, and start it in the background."""
+    paths = find_paths()
+    pid = _pid(paths)
+    if pid is not None:
+        stop_daemon(paths, pid)
+    start_detached(paths)
+
+
+def start_detached(paths: Paths) -> None:
+    """Start a daemon of its own session and wait until it answers; raises `DaemonFailed` with its last words."""
+    from agentd.daemon.settings import load_config
+
+    pid = _pid(paths)
+    if pid is not None:
+        raise AlreadyRunning(f"agentd is already running here (pid {pid})", hint="agentd status")
+    load_config(paths.config)  # a broken config is said here, not in a log
+    paths.make_folders()
+    begin = paths.log.stat().st_size if paths.log.exists() else 0
+    with paths.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agentd", "start"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(paths):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = paths.log.read_bytes()[begin:].decode("utf-8", "replace").strip()[-2000:]
+            raise DaemonFailed(f"the daemon did not start:\n{said}", hint=f"less '{paths.log}'")
+        time.sleep(POLL_SECONDS)
+    click.echo(f"agentd is running (pid {process.pid}), its log is {paths.log}", err=True)
+    click.echo("The model may still be loading: agentd status", err=True)
+
+
+def stop_daemon(paths: Paths, pid: int) -> None:
+    """Send SIGTERM and wait for the end; raises `DaemonFailed` where it does not come."""
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _pid(paths) == pid:
+        if time.monotonic() > deadline:
+            raise DaemonFailed(f"the daemon (pid {pid}) did not stop in {STOP_SECONDS:g} s", hint=f"kill -9 {pid}")
+        time.sleep(POLL_SECONDS)
+
+
+def _answers(paths: Paths) -> bool:
+    from agentd.cli.client import DaemonClient
+
+    try:
+        DaemonClient(paths).get("/v1/status")
+    except AgentdError:
+        return False
+    return True
+
+
+def _pid(paths: Paths) -> int | None:
+    from agentd.daemon.lock import running_pid
+
+    return running_pid(paths.lock)

@@ -1,0 +1,104 @@
+"""`agentd tasks`: which tasks there are, and whether they can be used."""
+
+import json
+from typing import Any
+
+import click
+
+from agentd.cli.main import printable
+from agentd.cli.render import print_json, print_table, short_source
+from agentd.daemon.settings import Config, load_config
+from agentd.engine.constraint import compile_schema
+from agentd.errors import AgentdError, BadSchema, BrokenTask
+from agentd.paths import find_paths
+from agentd.tasks.definition import Task
+from agentd.tasks.library import Library
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def tasks(ctx: click.Context) -> None:
+    """List, show and check tasks."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_tasks)
+
+
+@tasks.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_tasks(as_json: bool = False) -> None:
+    """List your own tasks and the shipped ones."""
+    found = _open()[0].check()
+    if as_json:
+        print_json([_shape(name, task) for name, task in found.items()])
+        return
+    rows = []
+    for name, task in found.items():
+        if isinstance(task, Task):
+            rows.append((name, task.model, task.description, short_source(str(task.file))))
+        else:
+            rows.append((name, "", f"broken: {task}", ""))
+    print_table(["task", "model", "description", "file"], rows)
+
+
+@tasks.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(name: str, as_json: bool) -> None:
+    """Show a task: where it stands, its instructions and the schema of its answer."""
+    task = _open()[0].get(name)
+    if as_json:
+        print_json(_shape(name, task))
+        return
+    click.echo(f"{'task':<9} {task.name}: {task.description}")
+    click.echo(f"{'file':<9} {printable(str(task.file))}")
+    click.echo(f"{'model':<9} {task.model}, at most {task.max_tokens:,} tokens in {task.seconds:g} s")
+    click.echo(f"{'reads':<9} {', '.join(task.reads)}")
+    click.echo(f"\n{printable(task.instructions)}\n")
+    click.echo(json.dumps(task.schema, indent=2, ensure_ascii=False))
+
+
+@tasks.command("check")
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.pass_context
+def check(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """Check task files: their keys, their schema, and whether it can be compiled."""
+    library, config = _open()
+    broken = 0
+    for name in names or library.names():
+        try:
+            task = library.get(name)
+            if task.model not in config.models:
+                raise BrokenTask(f"{task.file}: the config has no model `{task.model}`")
+            try:
+                compile_schema(task.schema)
+            except BadSchema as error:
+                raise BrokenTask(f"{task.file}: {error}") from error
+        except AgentdError as error:
+            broken += 1
+            click.echo(f"broken  {name}: {printable(str(error))}")
+        else:
+            click.echo(f"ok      {name}")
+    if broken:
+        click.echo(f"next:  $EDITOR '{find_paths().tasks}'", err=True)
+        ctx.exit(1)
+
+
+def _open() -> tuple[Library, Config]:
+    paths = find_paths()
+    config = load_config(paths.config)
+    return Library(paths.tasks, config.vocabularies), config
+
+
+def _shape(name: str, task: Task | AgentdError) -> dict[str, Any]:
+    if isinstance(task, AgentdError):
+        return {"name": name, "error": str(task)}
+    return {
+        "name": name,
+        "description": task.description,
+        "model": task.model,
+        "reads": list(task.reads),
+        "schema": task.schema,
+        "instructions": task.instructions,
+        "file": str(task.file),
+        "error": None,
+    }

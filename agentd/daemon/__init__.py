@@ -1,0 +1,1 @@
+"""The daemon: it binds the rooms together and keeps them running."""

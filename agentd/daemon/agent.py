@@ -1,0 +1,168 @@
+"""One home, opened: config, store, tasks and engines, and what binds them.
+
+The daemon runs one for ever; a command that finds no daemon opens one for itself. It decides what a job is
+bound to (the task's hash, its model), and whether a result is still current.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentd.daemon.settings import Config, load_config
+from agentd.engine import weights
+from agentd.engine.client import EngineClient
+from agentd.engine.settings import FAKE, ModelSettings
+from agentd.errors import AgentdError, BrokenTask, EngineError, TaskError
+from agentd.paths import Paths
+from agentd.readers.read import read_file, to_document
+from agentd.records import STDIN, Document, Event, Priority, source_of, timestamp
+from agentd.store import checksums, queue, results
+from agentd.store.database import Store
+from agentd.store.owner import current_owner
+from agentd.store.results import StoredResult
+from agentd.tasks.definition import Task
+from agentd.tasks.library import Library
+
+log = logging.getLogger("agentd")
+
+
+class Agent:
+    """Everything that belongs to one home. Use `open_agent`."""
+
+    def __init__(self, paths: Paths, config: Config, store: Store) -> None:
+        self.paths = paths
+        self.config = config
+        self.store = store
+        self.owner = current_owner()
+        self.library = Library(paths.tasks, config.vocabularies)
+        self.engines = {name: EngineClient(name, settings) for name, settings in config.models.items()}
+        self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
+        self.identities: dict[str, str] = {}
+
+    def task(self, name: str) -> Task:
+        """A task whose model the config has; raises `TaskError`."""
+        task = self.library.get(name)
+        if task.model not in self.config.models:
+            known = ", ".join(self.config.models)
+            raise BrokenTask(
+                f"{task.file}: the config has no model `{task.model}` (it has {known})",
+                hint="agentd config path",
+            )
+        return task
+
+    def hash(self, task: Task) -> str:
+        """The task's hash with the model it would run on now."""
+        return task.hash(self.identities[task.model])
+
+    def bind(self, name: str) -> tuple[str, str]:
+        """What a new job of this task is bound to: (task hash, model name); raises `TaskError`."""
+        task = self.task(name)
+        return self.hash(task), task.model
+
+    def is_stale(self, stored: StoredResult) -> bool:
+        """Whether the task would be run differently now, or is gone."""
+        try:
+            return stored.task_hash != self.hash(self.task(stored.task))
+        except TaskError:
+            return True
+
+    async def submit(self, name: str, paths: Sequence[Path], text: bytes | None, now: datetime) -> list[int]:
+        """Add the jobs of an explicit run, which a person waits for; return their ids.
+
+        A path that cannot be read becomes a failed job with the reason, so that the others are done.
+        """
+        task_hash, model = self.bind(name)
+        occasion = f"run {timestamp(now)}"
+        events, documents = list[Event](), list[Document]()
+        if text is not None:
+            documents.append(to_document(text, STDIN, markdown=True))
+            events.append(Event(name, STDIN, documents[0].content, occasion, Priority.INTERACTIVE))
+        for path in paths:
+            refusal = None
+            try:
+                content = (await asyncio.to_thread(read_file, path)).content
+            except AgentdError as error:
+                content, refusal = f"{error.code}:{timestamp(now)}", error
+            events.append(Event(name, source_of(path), content, occasion, Priority.INTERACTIVE, refusal))
+        bound = [(event, task_hash, model) for event in events]
+        ids = await self.store.write(queue.add_all, bound, now, documents)
+        self.added.set()
+        return ids
+
+    async def rerun_stale(self, now: datetime) -> list[int]:
+        """Add a job for every source whose newest result is stale; return their ids."""
+        bound = []
+        for stored in await self.store.read(results.latest):
+            with contextlib.suppress(TaskError):
+                if self.is_stale(stored):
+                    event = Event(
+                        *(stored.task, stored.source, stored.content),
+                        occasion=f"rerun {timestamp(now)}",
+                        priority=Priority.BACKFILL,
+                    )
+                    bound.append((event, *self.bind(stored.task)))
+        ids = await self.store.write(queue.add_all, bound, now)
+        self.added.set()
+        return ids
+
+    async def identify_models(self) -> None:
+        """Find out which weights the user chose, by content; where they cannot be read, by path."""
+        for name, settings in self.config.models.items():
+            self.identities[name] = await _identify(settings, self.store)
+
+    @contextlib.asynccontextmanager
+    async def running_engine(self, model: str) -> AsyncIterator[EngineClient]:
+        """An engine of our own for as long as the block runs; raises `ModelUnavailable`."""
+        engine = self.engines[model]
+        life = asyncio.create_task(engine.run())
+        try:
+            await engine.wait_loaded()
+            yield engine
+        finally:
+            life.cancel()
+            await asyncio.wait({life})
+
+    async def heartbeat(self) -> None:
+        """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""
+        while True:
+            await self.store.write(queue.heartbeat, self.owner, now())
+            await asyncio.sleep(queue.HEARTBEAT_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
+    """Open a home: read its config, open its database; raises `ConfigError` or `StoreError`."""
+    config = load_config(paths.config)
+    paths.make_folders()
+    store = Store(paths.database)
+    try:
+        agent = Agent(paths, config, store)
+        await agent.identify_models()
+        yield agent
+    finally:
+        store.close()
+
+
+def now() -> datetime:
+    """The time, as everything that is stored has it."""
+    return datetime.now(UTC)
+
+
+async def _identify(settings: ModelSettings, store: Store) -> str:
+    if settings.path == FAKE:
+        return FAKE
+    try:
+        path = weights.find_weights(settings)
+        stamp = weights.stamp(path)
+        look = (stamp.path, stamp.size, stamp.mtime_ns, stamp.inode)
+        known = await store.read(checksums.get, *look)
+        if known is None:
+            known = (await asyncio.to_thread(weights.checksum, settings, path)).sha256
+            await store.write(checksums.put, *look, known)
+    except (EngineError, OSError):
+        # A model that cannot be read has no content yet; its jobs are bound anew when they run.
+        return settings.path
+    return known

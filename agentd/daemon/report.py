@@ -1,0 +1,140 @@
+"""What `agentd status` tells, from a running daemon or from the database alone."""
+
+import os
+from collections.abc import Sequence
+
+import agentd
+from agentd.api.shapes import JobCountsShape, ModelShape, StatusShape
+from agentd.daemon.agent import Agent
+from agentd.daemon.duty import Duty
+from agentd.daemon.settings import Config
+from agentd.engine.client import EngineClient
+from agentd.engine.devices import gpu_present
+from agentd.engine.settings import STARTER, ModelSettings
+from agentd.engine.weights import STARTER_NOTICE
+from agentd.errors import TaskError
+from agentd.records import JobState
+from agentd.store import queue, results
+from agentd.triggers.folder import FolderTrigger
+
+
+async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger]) -> StatusShape:
+    """The status of a running daemon."""
+    counts = await agent.store.read(queue.count_states)
+    engines = agent.engines.values()
+    models = {engine.name: _running_model(engine) for engine in engines}
+    return {
+        "pid": os.getpid(),
+        "ready": all(engine.loaded for engine in engines) and all(watch.scanned.is_set() for watch in watches),
+        "version": agentd.__version__,
+        "models": models,
+        "jobs": count_shape(counts),
+        "eta_seconds": await eta(agent, counts[JobState.QUEUED] + counts[JobState.RUNNING]),
+        "watches": [
+            {
+                "path": str(watch.watch.path),
+                "task": watch.watch.task,
+                "scanned": watch.scanned.is_set(),
+                "problem": watch.problem or _task_problem(agent, watch.watch.task),
+            }
+            for watch in watches
+        ],
+        "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
+        "notices": _notices(agent),
+    }
+
+
+def report_stopped(config: Config, counts: dict[JobState, int]) -> StatusShape:
+    """The status where no daemon runs."""
+    return {
+        "pid": None,
+        "ready": False,
+        "version": agentd.__version__,
+        "models": {name: _model(settings) for name, settings in config.models.items()},
+        "jobs": count_shape(counts),
+        "eta_seconds": None,
+        "watches": [
+            {"path": str(watch.path), "task": watch.task, "scanned": False, "problem": None}
+            for watch in config.watch
+        ],
+        "duties": {},
+        "notices": [],
+    }
+
+
+def count_shape(counts: dict[JobState, int]) -> JobCountsShape:
+    """The JSON of job counts."""
+    return {
+        "queued": counts[JobState.QUEUED],
+        "running": counts[JobState.RUNNING],
+        "done": counts[JobState.DONE],
+        "failed": counts[JobState.FAILED],
+        "quarantined": counts[JobState.QUARANTINED],
+        "cancelled": counts[JobState.CANCELLED],
+    }
+
+
+async def eta(agent: Agent, jobs: int) -> float | None:
+    """Seconds that so many jobs will take, from the median of what the models took lately; None if unknown."""
+    if not jobs:
+        return 0.0
+    durations = [
+        await agent.store.read(results.seconds_a_job, engine.info.label)
+        for engine in agent.engines.values()
+        if engine.loaded
+    ]
+    known = [duration for duration in durations if duration is not None]
+    return jobs * max(known) if known else None
+
+
+def _task_problem(agent: Agent, name: str) -> str | None:
+    try:
+        agent.task(name)
+    except TaskError as broken:
+        return str(broken)
+    return None
+
+
+def _model(settings: ModelSettings) -> ModelShape:
+    return {
+        "path": settings.path,
+        "kv_cache": str(settings.kv_cache),
+        "context": None,
+        "gpu_layers": None,
+        "loaded": False,
+        "description": None,
+        "error": None,
+        "fake": False,
+        "child_pid": None,
+        "restarts": 0,
+    }
+
+
+def _running_model(engine: EngineClient) -> ModelShape:
+    shape = _model(engine.settings)
+    shape |= {"restarts": engine.restarts, "child_pid": engine.pid}
+    if not engine.loaded:
+        return shape | {"error": str(engine.error) if engine.error else None}
+    info = engine.info
+    return shape | {
+        "path": info.path,
+        "context": info.context,
+        "gpu_layers": info.gpu_layers,
+        "loaded": True,
+        "description": info.description,
+        "fake": info.fake,
+    }
+
+
+def _notices(agent: Agent) -> list[str]:
+    notices = []
+    if any(settings.path == STARTER for settings in agent.config.models.values()):
+        notices.append(STARTER_NOTICE)
+    gpu = gpu_present()
+    blind = [engine for engine in agent.engines.values() if engine.loaded and not engine.info.fake]
+    if gpu and any(not engine.info.gpu_in_build for engine in blind):
+        notices.append(
+            f"this machine has a GPU that the installed llama-cpp-python cannot use: the README's section "
+            f"“GPU builds” has the command for {gpu}"
+        )
+    return notices

@@ -1,0 +1,135 @@
+"""What people ask of an opened home: run, render, ask, retry, cancel. Behind the socket and without a daemon.
+
+The daemon hands this to the API; a command that finds no daemon uses it with an engine of its own.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentd.api.app import AskBody, Events, RenderBody, RunBody
+from agentd.api.shapes import JobShape, job_shape, result_shape
+from agentd.ask.answer import Answer, answer
+from agentd.daemon.agent import Agent, now
+from agentd.daemon.work import Worker
+from agentd.engine.client import EngineClient
+from agentd.errors import InputError
+from agentd.readers.read import read_file, to_document
+from agentd.records import STDIN, Document, Job
+from agentd.store import queue, results
+from agentd.tasks.prompt import build_messages
+
+POLL_SECONDS = 0.1
+
+
+class Requests:
+    """The requests of one home."""
+
+    def __init__(self, agent: Agent, workers: Mapping[str, Worker]) -> None:
+        self._agent = agent
+        self._workers = workers
+
+    async def run(self, body: RunBody) -> Events:
+        """Add jobs, then an event as each ends."""
+        paths = [_absolute(path) for path in body.paths]
+        text = body.text.encode() if body.text is not None else None
+        ids = await self._agent.submit(body.task, paths, text, now())
+        self._workers[self._agent.task(body.task).model].admit(ids)
+        yield {"event": "added", "jobs": ids}
+        waiting = set(ids)
+        while waiting:
+            for job in await self._agent.store.read(queue.find, ids=sorted(waiting), limit=len(waiting)):
+                if job.state.final:
+                    waiting.discard(job.id)
+                    yield {"event": "job", **await self._ended(job)}
+            if waiting:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def render(self, body: RenderBody) -> dict[str, Any]:
+        """The exact prompt of a task on one input, its tokens, and the room there is."""
+        task = self._agent.task(body.task)
+        messages = build_messages(task, await _document(body))
+        engine = self._agent.engines[task.model]
+        await engine.wait_loaded()
+        rendered = await engine.render(messages)
+        room = engine.info.context - task.max_tokens
+        return {"task": task.name, "prompt": rendered.text, "tokens": rendered.tokens, "room": room}
+
+    async def ask(self, body: AskBody) -> Events:
+        """Answer a question: text as it grows, then the whole answer."""
+        if not body.question.strip():
+            raise InputError("the question is empty", hint="agentd ask 'when is the last frost?'")
+        engine = self.ask_engine
+        await engine.wait_loaded()
+        texts: asyncio.Queue[str | None] = asyncio.Queue()
+        work = asyncio.create_task(answer(body.question, self._agent.store, engine, texts.put_nowait))
+        work.add_done_callback(lambda _: texts.put_nowait(None))
+        try:
+            while (text := await texts.get()) is not None:
+                if text:
+                    yield {"event": "text", "text": text}
+            found: Answer = await work
+            yield {"event": "done", "answer": found.to_json()}
+        finally:
+            # A client that went away has no use for the rest.
+            work.cancel()
+
+    @property
+    def ask_engine(self) -> EngineClient:
+        """The engine that answers questions: `main`, or the first of the config."""
+        engines = self._agent.engines
+        return engines.get("main") or next(iter(engines.values()))
+
+    async def retry(self, job_id: int) -> JobShape:
+        """Queue a job again."""
+        job = await self._agent.store.write(queue.retry_job, job_id, now())
+        self._agent.added.set()
+        return job_shape(job)
+
+    async def cancel(self, job_id: int) -> JobShape:
+        """End a job, at the next step where it runs."""
+        job = await self._agent.store.write(queue.cancel, job_id, now())
+        for worker in self._workers.values():
+            worker.cancel(job_id)
+        return job_shape(job)
+
+    async def rerun_stale(self) -> list[int]:
+        """Add jobs for stale results; their ids."""
+        return await self._agent.rerun_stale(now())
+
+    async def _ended(self, job: Job) -> dict[str, Any]:
+        found = await self._agent.store.read(results.find, job_ids=[job.id], limit=1)
+        shapes = [result_shape(stored, stale=self._agent.is_stale(stored)) for stored in found]
+        return {"job": job_shape(job), "result": shapes[0] if shapes else None}
+
+
+@contextlib.asynccontextmanager
+async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Requests]:
+    """Requests with an engine of our own; only jobs that are added here are done here."""
+    worker = Worker(agent, model, only=True)
+    stopping = asyncio.Event()
+    async with agent.running_engine(model):
+        work = asyncio.create_task(worker.run(stopping))
+        beat = asyncio.create_task(agent.heartbeat())
+        try:
+            yield Requests(agent, {model: worker})
+        finally:
+            stopping.set()
+            beat.cancel()
+            await asyncio.wait({work, beat})
+            await agent.store.write(queue.release, agent.owner)
+
+
+async def _document(body: RenderBody) -> Document:
+    if body.text is not None:
+        return to_document(body.text.encode(), STDIN, markdown=True)
+    return await asyncio.to_thread(read_file, _absolute(body.path or ""))
+
+
+def _absolute(path: str) -> Path:
+    found = Path(path)
+    if not found.is_absolute():
+        raise InputError(f"the path {path!r} is not absolute", hint="agentd run TASK PATH")
+    return found

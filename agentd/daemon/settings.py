@@ -1,0 +1,44 @@
+"""The whole config: the sections of all rooms that exist, and the file they are read from."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from agentd.config import Section, read_yaml, validate
+from agentd.engine.settings import ModelSettings
+from agentd.errors import ConfigError
+from agentd.tasks.settings import Vocabulary
+from agentd.triggers.settings import WatchSettings
+
+
+class Config(Section):
+    """What `config.yaml` says. Everything has a default."""
+
+    models: dict[str, ModelSettings] = Field(
+        {"main": ModelSettings.model_construct()},
+        description="Models by name. A task names the one that does it; `main` is the default.",
+    )
+    watch: tuple[WatchSettings, ...] = Field((), description="Folders to watch.")
+    vocabularies: dict[str, Vocabulary] = Field(
+        {}, description="Words that tasks may choose from, with a description each or as a plain list."
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _some_model(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        if not models:
+            raise ValueError("there is no model; leave the key out for the starter model")
+        return models
+
+
+def load_config(file: Path) -> Config:
+    """The config in `file`, or the defaults where there is none; raises `ConfigError` with file and line."""
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return Config()
+    except UnicodeDecodeError as broken:
+        raise ConfigError(f"{file}: is not valid UTF-8: {broken.reason}") from broken
+    except OSError as broken:
+        raise ConfigError(f"{file}: cannot be read: {broken.strerror}", hint=f"ls -l '{file}'") from broken
+    return validate(read_yaml(text, file), Config)

@@ -1,0 +1,1 @@
+"""The engine: GGUF models in supervised child processes, asked through `client.EngineClient`."""

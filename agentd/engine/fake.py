@@ -1,0 +1,98 @@
+"""A scripted model that answers any schema with valid placeholder values, labelled as fake.
+
+For tests, and for trying a config without weights: everything around the model is real, down to the child
+process. It reads nothing and understands nothing.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from agentd.engine.constraint import compile_schema
+from agentd.engine.settings import FAKE, ModelSettings
+from agentd.engine.step import Step
+from agentd.errors import BadSchema, TooLong
+from agentd.model import WORDS_OF, Generation, ModelInfo, Rendered, Request
+
+CONTEXT = 8192
+_WORD = "fake"
+
+
+class FakeModel:
+    """Looks like `local.LocalModel`, and says what fits."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.info = ModelInfo(
+            path=FAKE,
+            description="scripted placeholder values, no model",
+            sha256="",
+            context=CONTEXT if settings.context == "auto" else settings.context,
+            kv_cache=str(settings.kv_cache),
+            gpu_layers=0,
+            layers=0,
+            gpu_in_build=False,
+            fake=True,
+        )
+
+    def render(self, request: Request) -> Rendered:
+        """The messages under their roles; a token is four characters."""
+        text = "\n\n".join(f"[{message.role}]\n{message.content}" for message in request.messages)
+        return Rendered(text, -(-len(text) // 4))
+
+    def check_schema(self, schema: dict[str, Any]) -> None:
+        """Raise `BadSchema` where llguidance cannot compile it or no placeholder fits."""
+        compile_schema(schema)
+        placeholder(schema)
+
+    def generate(self, request: Request) -> Iterator[Step]:
+        """One step with the whole answer."""
+        started = time.monotonic()
+        tokens = self.render(request).tokens
+        room = self.info.context - request.max_tokens
+        if tokens > room:
+            raise TooLong(f"needs {tokens:,} tokens, room for {max(room, 0):,}")
+        text = _WORD if request.schema is None else json.dumps(placeholder(request.schema))
+        yield Step(text)
+        yield Step(
+            generation=Generation(
+                text=text,
+                stop="end",
+                tokens_in=tokens,
+                tokens_cached=0,
+                tokens_out=-(-len(text) // 4),
+                seconds=time.monotonic() - started,
+            )
+        )
+
+
+def placeholder(schema: dict[str, Any]) -> Any:
+    """The plainest value that fits a schema; raises `BadSchema` for a pattern it cannot meet."""
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if WORDS_OF in schema:
+        return schema[WORDS_OF].split(maxsplit=1)[0] if schema[WORDS_OF].split() else ""
+    if "anyOf" in schema:
+        return placeholder(schema["anyOf"][0])
+    match schema.get("type"):
+        case "object":
+            return {name: placeholder(value) for name, value in schema.get("properties", {}).items()}
+        case "array":
+            return [placeholder(schema["items"])] * max(schema.get("minItems", 1), 1)
+        case "integer" | "number":
+            return max(schema.get("minimum", 0), min(schema.get("maximum", 1), 1))
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case "string":
+            return _string(schema)
+    raise BadSchema(f"no placeholder for a schema of type {schema.get('type')!r}")
+
+
+def _string(schema: dict[str, Any]) -> str:
+    least = int(schema.get("minLength", 1))
+    word = _WORD * max(1, -(-least // len(_WORD)))
+    return word[: int(schema.get("maxLength", len(word)))]

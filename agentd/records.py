@@ -1,0 +1,153 @@
+"""The records that travel through the house: what happened, what is to do, what came of it.
+
+All are frozen and hold plain values only, so that any room may keep one. Times are UTC strings in ISO 8601
+with milliseconds, which sort as text. This module knows neither SQLite nor the engine.
+"""
+
+import os
+import urllib.parse
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Any
+
+from agentd.errors import AgentdError
+
+# The source of a job whose text came through standard input.
+STDIN = "stdin"
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last four are final: nothing moves a job on from there by itself."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Priority(IntEnum):
+    """Who goes first, lowest number first."""
+
+    INTERACTIVE = 0  # a person waits
+    TRIGGERED = 1  # something happened just now
+    BACKFILL = 2  # it was there before
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a trigger hands on: one input that one task should see."""
+
+    task: str
+    source: str  # see `source_of`, or STDIN
+    content: str  # sha256 of the bytes, or a mark of the file's stat where they cannot be read
+    occasion: str = ""  # empty for a file; what was asked for, for an explicit run
+    priority: Priority = Priority.TRIGGERED
+    refusal: AgentdError | None = None  # known bad before it is read: recorded as a failed job
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one task on one input on one occasion."""
+
+    id: int
+    task: str
+    task_hash: str
+    model: str  # the config's name of the model that does it
+    source: str
+    content: str
+    occasion: str
+    priority: Priority
+    state: JobState
+    attempts: int  # times it was started; a death of the daemon does not count
+    crashes: int  # times the engine died under it
+    reason: str | None  # the code of its last error
+    error: str | None  # the message of its last error
+    hint: str | None  # the next command to type
+    created: str
+    not_before: str  # when it may be tried (again)
+    started: str | None
+    finished: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the input the model really saw."""
+
+    seen: int
+    total: int
+    unit: str = "lines"
+
+    def __str__(self) -> str:
+        return f"{self.seen:,}/{self.total:,} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished job produced, before the store gives it an id."""
+
+    output: dict[str, Any]
+    coverage: Coverage
+    model: str  # file name and the start of its sha256
+    kv_cache: str  # "q8_0/q8_0"
+    fake: bool
+    tokens_in: int
+    tokens_cached: int  # of tokens_in, how many were still in the KV cache
+    tokens_out: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that fits into an excerpt; `line` is its first line, from 1."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that became text with places. Line N of `text` is line N + `first_line` - 1 of the file."""
+
+    source: str
+    content: str
+    text: str
+    kind: str = "text"  # or "markdown"
+    first_line: int = 1
+    front_matter: str = ""
+    passages: tuple[Passage, ...] = field(default=(), repr=False)
+
+    @property
+    def lines(self) -> int:
+        """How many lines the text has."""
+        return len(self.text.splitlines())
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """`moment` (by default, now) as the store writes it: `2026-05-04T03:02:01.000Z`."""
+    moment = moment or datetime.now(UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def source_of(path: Path) -> str:
+    """A path as text that SQLite and JSON can hold: itself, or a file URI where its name is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "file://" + urllib.parse.quote_from_bytes(os.fsencode(path))
+    return str(path)
+
+
+def path_of(source: str) -> Path:
+    """The path that `source_of` was given."""
+    if source.startswith("file://"):
+        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(source.removeprefix("file://"))))
+    return Path(source)

@@ -1,0 +1,150 @@
+"""Open the database the one right way, and run operations on it: writes in one thread, reads beside them.
+
+An operation is a function whose first parameter is a `Database`; it runs inside one transaction, so what it
+does commits together. Operations live in the other modules of this room; none of them is known here.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlite_utils import Database as Database  # for every operation's first parameter
+
+from agentd.errors import NewerDatabase, StoreBusy, StoreError
+from agentd.store.migrations import migrations
+
+# A lock from outside is waited for in short steps, so that the writing thread can always be asked to stop.
+STEP_SECONDS = 1.0
+BUSY_SECONDS = 60.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Operation = Callable[Concatenate[Database, P], T]
+
+
+def connect(path: Path, *, read_only: bool = False) -> Database:
+    """A connection with agentd's settings; raises `StoreError` for a file that is no database."""
+    try:
+        connection = sqlite3.connect(path, timeout=STEP_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit that was acknowledged survives a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as broken:
+        raise _explain(broken, path) from broken
+    return Database(connection)
+
+
+def migrate(db: Database) -> None:
+    """Bring the schema up to date; raises `NewerDatabase` for one that a later agentd wrote."""
+    known = {migration.name for migration in migrations.pending(db)}
+    known |= {migration.name for migration in migrations.applied(db) if migration.name in _all_names()}
+    unknown = {migration.name for migration in migrations.applied(db)} - known
+    if unknown:
+        raise NewerDatabase(
+            f"the database was written by a later agentd (it has {', '.join(sorted(unknown))}): "
+            "install that version, or set AGENTD_HOME to another folder"
+        )
+    # One process migrates, any other that opens the same file waits and finds it done.
+    with transaction(db):
+        migrations.apply(db)
+
+
+@contextlib.contextmanager
+def transaction(db: Database) -> Iterator[None]:
+    """A write transaction that takes its lock at once; a deferred one can fail half-way, whatever the timeout."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if db.conn.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+class Store:
+    """The database of one home, for asyncio. Close it when done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stopping = threading.Event()
+        self._db = connect(path)
+        try:
+            self._retrying(lambda: migrate(self._db))
+        except BaseException:
+            self._db.close()
+            raise
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
+        self._reading = threading.local()
+        self._opened: list[Database] = []
+
+    def close(self) -> None:
+        """Finish what is being written, then close every connection."""
+        self._stopping.set()
+        self._writer.shutdown()
+        self._readers.shutdown()
+        for db in [*self._opened, self._db]:
+            db.close()
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run an operation in a transaction of its own; raises `StoreBusy` or `StoreError`."""
+        return await self._submit(self._writer, lambda: self._write(operation, *args, **kwargs))
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run an operation that only reads."""
+        return await self._submit(self._readers, lambda: self._read(operation, *args, **kwargs))
+
+    def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def attempt() -> T:
+            with transaction(self._db):
+                return operation(self._db, *args, **kwargs)
+
+        return self._retrying(attempt)
+
+    def _read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        db = getattr(self._reading, "db", None)
+        if db is None:
+            db = self._reading.db = connect(self.path, read_only=True)
+            self._opened.append(db)
+        return self._retrying(lambda: operation(db, *args, **kwargs))
+
+    async def _submit(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return attempt()
+            except sqlite3.Error as broken:
+                busy = isinstance(_explain(broken, self.path), StoreBusy)
+                if not busy or self._stopping.is_set() or time.monotonic() > deadline:
+                    raise _explain(broken, self.path) from broken
+
+
+def _all_names() -> set[str]:
+    fresh = Database(memory=True)
+    try:
+        return {migration.name for migration in migrations.pending(fresh)}
+    finally:
+        fresh.close()
+
+
+def _explain(broken: sqlite3.Error, path: Path) -> StoreError:
+    # The low byte is the primary code; the rest says which kind of it.
+    code = (getattr(broken, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"another program holds the database {path}", hint="close the program that has it open")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(f"no space left for the database {path}", hint=f"df -h {path.parent}")
+    return StoreError(f"the database {path} failed: {broken}", hint=f"ls -l {path}")

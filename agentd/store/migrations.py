@@ -1,0 +1,116 @@
+"""The schema, as numbered steps that are only ever appended to.
+
+Each step runs in one transaction with the note that it ran. A released step is never edited: the databases it
+made are in use. `docs/database.md` shows the schema that all of them give.
+"""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("agentd")
+
+_JOBS = """
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  task TEXT NOT NULL,
+  task_hash TEXT NOT NULL,   -- prompt, schema, parameters and the model's sha256
+  model TEXT NOT NULL,       -- the config's name of the model
+  source TEXT NOT NULL,      -- absolute path, file URI (a name that is not UTF-8), or stdin
+  content TEXT NOT NULL,     -- sha256 of the bytes
+  occasion TEXT NOT NULL,    -- empty for a file; what was asked for, for an explicit run
+  priority INTEGER NOT NULL, -- 0 interactive, 1 triggered, 2 backfill
+  state TEXT NOT NULL CHECK (state IN
+    ('queued', 'running', 'done', 'failed', 'quarantined', 'cancelled')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  crashes INTEGER NOT NULL DEFAULT 0,
+  reason TEXT,               -- code of the last error
+  error TEXT,                -- its message
+  hint TEXT,                 -- the next command to type
+  created TEXT NOT NULL,
+  not_before TEXT NOT NULL,
+  started TEXT,
+  finished TEXT,
+  owner TEXT,                -- who runs it: boot id, pid, start time
+  lease_until TEXT,
+  UNIQUE (task, task_hash, source, content, occasion)
+) STRICT
+"""
+
+_RESULTS = """
+CREATE TABLE results (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  job_id INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
+  task TEXT NOT NULL,
+  task_hash TEXT NOT NULL,
+  source TEXT NOT NULL,
+  content TEXT NOT NULL,
+  output TEXT NOT NULL,      -- JSON, valid by the task's schema
+  text TEXT NOT NULL,        -- the words of the output, for search
+  seen INTEGER NOT NULL,     -- coverage: how many units of the input the model saw
+  total INTEGER NOT NULL,
+  unit TEXT NOT NULL,
+  model TEXT NOT NULL,
+  kv_cache TEXT NOT NULL,
+  fake INTEGER NOT NULL,     -- 1 for placeholder values of the fake model
+  tokens_in INTEGER NOT NULL,
+  tokens_cached INTEGER NOT NULL,
+  tokens_out INTEGER NOT NULL,
+  seconds REAL NOT NULL,
+  created TEXT NOT NULL
+) STRICT
+"""
+
+_POSITIONS = """
+CREATE TABLE positions (
+  task TEXT NOT NULL,
+  source TEXT NOT NULL,
+  inode INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  content TEXT NOT NULL,     -- sha256 of what was taken last
+  gone TEXT,                 -- when it was found missing
+  PRIMARY KEY (task, source)
+) STRICT, WITHOUT ROWID
+"""
+
+_TEXT_INDEX = """
+CREATE VIRTUAL TABLE {table}_fts USING fts5
+  (text, content='{table}', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')
+"""
+
+_KEEP_INDEXED = (
+    "CREATE TRIGGER {table}_added AFTER INSERT ON {table} BEGIN "
+    "INSERT INTO {table}_fts (rowid, text) VALUES (new.id, new.text); END",
+    "CREATE TRIGGER {table}_removed AFTER DELETE ON {table} BEGIN "
+    "INSERT INTO {table}_fts ({table}_fts, rowid, text) VALUES ('delete', old.id, old.text); END",
+    "CREATE TRIGGER {table}_changed AFTER UPDATE OF text ON {table} BEGIN "
+    "INSERT INTO {table}_fts ({table}_fts, rowid, text) VALUES ('delete', old.id, old.text); "
+    "INSERT INTO {table}_fts (rowid, text) VALUES (new.id, new.text); END",
+)
+
+
+@migrations(name="0001_jobs_results_documents")
+def _first(db: Database) -> None:
+    statements = [
+        _JOBS,
+        "CREATE INDEX jobs_to_claim ON jobs (state, model, priority, id)",
+        "CREATE INDEX jobs_by_source ON jobs (task, source)",
+        _RESULTS,
+        "CREATE INDEX results_by_source ON results (task, source, id)",
+        "CREATE INDEX results_by_content ON results (content)",
+        _POSITIONS,
+        "CREATE INDEX positions_by_content ON positions (task, content)",
+        "CREATE TABLE watches (task TEXT NOT NULL, root TEXT NOT NULL, first_scan TEXT NOT NULL, "
+        "PRIMARY KEY (task, root)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE documents (content TEXT PRIMARY KEY, kind TEXT NOT NULL, "
+        "text TEXT NOT NULL, first_line INTEGER NOT NULL, front_matter TEXT NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE passages (id INTEGER PRIMARY KEY, content TEXT NOT NULL REFERENCES documents (content), "
+        "line INTEGER NOT NULL, text TEXT NOT NULL) STRICT",
+        "CREATE INDEX passages_by_content ON passages (content)",
+        "CREATE TABLE checksums (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
+        "inode INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    ]
+    for table in ("results", "passages"):
+        statements.append(_TEXT_INDEX.format(table=table))
+        statements += [trigger.format(table=table) for trigger in _KEEP_INDEXED]
+    for statement in statements:
+        db.execute(statement)

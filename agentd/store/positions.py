@@ -1,0 +1,174 @@
+"""Where the folder triggers stand: what each file looked like when it was last taken.
+
+`take` commits a look at the disk together with the jobs it causes. The same content under the same path is one
+job; content that comes back after another is a new one; a file that moved takes its history along. What a
+folder is and when a file is ready, the trigger knows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from agentd.records import Event, timestamp
+from agentd.store import queue
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a file looks like from outside; equal stamps are taken for equal contents."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A file as it was last taken."""
+
+    stamp: Stamp
+    content: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file that is ready now, and whether it should become a job."""
+
+    event: Event
+    stamp: Stamp
+    wanted: bool = True
+
+
+# What binds an event to the task as it is now: (task hash, model name).
+Binding = Callable[[str], tuple[str, str]]
+
+
+def load(db: Database, task: str, root: str) -> dict[str, Position]:
+    """The positions of a task below a folder, by source."""
+    rows = db.query(
+        "SELECT source, inode, size, mtime_ns, content, gone FROM positions WHERE task = ? "
+        "AND (substr(source, 1, length(?)) = ? OR source LIKE 'file://%')",
+        [task, root, root],
+    )
+    return {
+        row["source"]: Position(
+            Stamp(row["inode"], row["size"], row["mtime_ns"]),
+            row["content"],
+            row["gone"] is not None,
+        )
+        for row in rows
+    }
+
+
+def first_scan(db: Database, task: str, root: str, now: datetime) -> bool:
+    """Whether this folder is new to this task; notes that from now on it is not."""
+    cursor = db.execute(
+        "INSERT INTO watches (task, root, first_scan) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [task, root, timestamp(now)],
+    )
+    return cursor.rowcount == 1
+
+
+def take(db: Database, files: Sequence[Taken], bind: Binding, now: datetime) -> list[int]:
+    """Note these files as taken and add the jobs they cause; return the new jobs' ids."""
+    added = []
+    for file in files:
+        job = _take_one(db, file, bind, now)
+        if job is not None:
+            added.append(job)
+    return added
+
+
+def mark_gone(db: Database, task: str, sources: Sequence[str], now: datetime) -> None:
+    """Note that files are missing; their history stays for a later return or rename."""
+    for source in sources:
+        db.execute(
+            "UPDATE positions SET gone = ? WHERE task = ? AND source = ? AND gone IS NULL",
+            [timestamp(now), task, source],
+        )
+
+
+def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | None:
+    event = file.event
+    task_hash, model = bind(event.task)
+    before = _content_at(db, event.task, event.source)
+    if before is None:
+        _follow_rename(db, event, now)
+    _note(db, file)
+    if not file.wanted:
+        return None
+    same = list(
+        db.query(
+            "SELECT state FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ?",
+            [event.task, task_hash, event.source, event.content],
+        )
+    )
+    returned = before is not None and before != event.content
+    if same and (not returned or any(row["state"] in ("queued", "running") for row in same)):
+        return None
+    if before == event.content and _has_any_job(db, event):
+        return None  # only touched, or the task has changed since: that makes the result stale, not this file new
+    occasion = f"return {len(same)}" if same else event.occasion
+    return queue.add(db, replace(event, occasion=occasion), task_hash, model, now)
+
+
+def _has_any_job(db: Database, event: Event) -> bool:
+    rows = db.query(
+        "SELECT 1 FROM jobs WHERE task = ? AND source = ? AND content = ? LIMIT 1",
+        [event.task, event.source, event.content],
+    )
+    return any(True for _ in rows)
+
+
+def _content_at(db: Database, task: str, source: str) -> str | None:
+    rows = list(db.query("SELECT content FROM positions WHERE task = ? AND source = ?", [task, source]))
+    return str(rows[0]["content"]) if rows else None
+
+
+def _note(db: Database, file: Taken) -> None:
+    stamp = file.stamp
+    db.execute(
+        "INSERT INTO positions (task, source, inode, size, mtime_ns, content) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET inode = excluded.inode, size = excluded.size, "
+        "mtime_ns = excluded.mtime_ns, content = excluded.content, gone = NULL",
+        [
+            *(file.event.task, file.event.source),
+            *(stamp.inode, stamp.size, stamp.mtime_ns, file.event.content),
+        ],
+    )
+
+
+def _follow_rename(db: Database, event: Event, now: datetime) -> None:
+    """Give a new path the history of a missing file with the same content.
+
+    Content and not the inode is what counts: an inode is given away again as soon as a file is deleted.
+    """
+    rows = list(
+        db.query(
+            "SELECT source FROM positions WHERE task = ? AND content = ? AND gone IS NOT NULL "
+            "ORDER BY gone DESC LIMIT 1",
+            [event.task, event.content],
+        )
+    )
+    if not rows:
+        return
+    old = rows[0]["source"]
+    db.execute("DELETE FROM positions WHERE task = ? AND source = ?", [event.task, old])
+    # A path that had this content before keeps its own jobs: those rows stay where they are.
+    db.execute(
+        "UPDATE OR IGNORE jobs SET source = ? WHERE task = ? AND source = ?", [event.source, event.task, old]
+    )
+    db.execute(
+        "UPDATE results SET source = ? WHERE task = ? AND source = ? "
+        "AND job_id IN (SELECT id FROM jobs WHERE source = ?)",
+        [event.source, event.task, old, event.source],
+    )
+    # It moved before it could be read: under its new name it can be.
+    db.execute(
+        "UPDATE jobs SET state = 'queued', reason = NULL, error = NULL, hint = NULL, finished = NULL, "
+        "attempts = 0, not_before = ? WHERE task = ? AND source = ? AND state = 'failed' AND reason = 'vanished'",
+        [timestamp(now), event.task, event.source],
+    )

@@ -1,0 +1,203 @@
+"""The queue: jobs are added once, claimed under a lease, and end in exactly one final state.
+
+Every function is an operation for `database.Store`. Time and chance are passed in. A job whose owner is dead
+goes back to the queue as if it had not been started; a job whose owner lost its lease cannot be finished by
+that owner any more.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from agentd.errors import AgentdError, EngineCrashed, NotFound
+from agentd.records import Document, Event, Job, JobState, Priority, timestamp
+from agentd.store import retry
+from agentd.store.documents import keep_document
+
+LEASE = timedelta(seconds=60)
+HEARTBEAT_SECONDS = 10.0
+
+_COLUMNS = ", ".join(field.name for field in fields(Job))
+
+
+def add(db: Database, event: Event, task_hash: str, model: str, now: datetime) -> int | None:
+    """Add the job of an event; None where the very same job is there already."""
+    refusal, stamp = event.refusal, timestamp(now)
+    rows = list(
+        db.query(
+            "INSERT INTO jobs (task, task_hash, model, source, content, occasion, priority, state, reason, error, "
+            "hint, created, not_before, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING RETURNING id",
+            [
+                *(event.task, task_hash, model, event.source, event.content, event.occasion),
+                int(event.priority),
+                JobState.FAILED if refusal else JobState.QUEUED,
+                *((refusal.code, refusal.message, refusal.hint) if refusal else (None, None, None)),
+                *(stamp, stamp, stamp if refusal else None),
+            ],
+        )
+    )
+    return int(rows[0]["id"]) if rows else None
+
+
+def add_all(
+    db: Database,
+    bound: Sequence[tuple[Event, str, str]],
+    now: datetime,
+    documents: Sequence[Document] = (),
+) -> list[int]:
+    """Add the jobs of several events, each with its task hash and model, and the texts that stand in no file."""
+    for document in documents:
+        keep_document(db, document)
+    added = [add(db, event, task_hash, model, now) for event, task_hash, model in bound]
+    return [job_id for job_id in added if job_id is not None]
+
+
+def claim(db: Database, owner: str, model: str, now: datetime, only: Sequence[int] | None = None) -> Job | None:
+    """Take the most urgent job that is due for this model, of all jobs or of the ids in `only`."""
+    rows = list(
+        db.query(
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, owner = ?, lease_until = ?, started = ? "
+            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND model = ? AND not_before <= ? "
+            + ("AND id IN (SELECT value FROM json_each(?)) " if only is not None else "")
+            + f"ORDER BY priority, id LIMIT 1) RETURNING {_COLUMNS}",
+            [
+                *(owner, timestamp(now + LEASE), timestamp(now), model, timestamp(now)),
+                *([json.dumps(list(only))] if only is not None else []),
+            ],
+        )
+    )
+    return _job(rows[0]) if rows else None
+
+
+def heartbeat(db: Database, owner: str, now: datetime) -> None:
+    """Extend the leases of an owner, and free those that ran out for others."""
+    db.execute(
+        "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND owner = ?",
+        [timestamp(now + LEASE), owner],
+    )
+    _release(db, "lease_until < ?", [timestamp(now)])
+
+
+def release_dead(db: Database, alive: Callable[[str], bool]) -> int:
+    """Give back the jobs of owners that died, at once; return how many."""
+    owners = [row["owner"] for row in db.query("SELECT DISTINCT owner FROM jobs WHERE state = 'running'")]
+    return sum(release(db, owner) for owner in owners if not alive(owner))
+
+
+def release(db: Database, owner: str, job_id: int | None = None) -> int:
+    """Give back unfinished jobs of an owner, or one of them, as if they had not been started."""
+    if job_id is not None:
+        return _release(db, "owner = ? AND id = ?", [owner, job_id])
+    return _release(db, "owner = ?", [owner])
+
+
+def finish(db: Database, job: Job, owner: str, now: datetime) -> bool:
+    """Mark a job as done; False where the owner lost its lease or the job was cancelled meanwhile."""
+    return _end(db, job, owner, now, JobState.DONE)
+
+
+def fail(db: Database, job: Job, owner: str, error: AgentdError, now: datetime, chance: float) -> JobState | None:
+    """Record why a try ended, and what comes next; None where the owner lost its lease."""
+    verdict = retry.judge(job, error, chance)
+    again = verdict.state is JobState.QUEUED
+    if not _end(db, job, owner, now, verdict.state, error):
+        return None
+    if again:
+        due = timestamp(now + timedelta(seconds=verdict.delay))
+        db.execute("UPDATE jobs SET not_before = ?, finished = NULL WHERE id = ?", [due, job.id])
+    if isinstance(error, EngineCrashed):
+        db.execute("UPDATE jobs SET crashes = crashes + 1 WHERE id = ?", [job.id])
+    return verdict.state
+
+
+def retry_job(db: Database, job_id: int, now: datetime) -> Job:
+    """Queue a job that ended without a result once more, with its counts at zero."""
+    job = get(db, job_id)
+    if job.state not in (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED):
+        raise AgentdError(
+            f"job {job_id} is {job.state}: only failed, quarantined or cancelled jobs can be retried",
+            hint="agentd jobs rerun --stale" if job.state is JobState.DONE else f"agentd jobs show {job_id}",
+        )
+    db.execute(
+        "UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, not_before = ?, finished = NULL, "
+        "reason = NULL, error = NULL, hint = NULL WHERE id = ?",
+        [timestamp(now), job_id],
+    )
+    return get(db, job_id)
+
+
+def cancel(db: Database, job_id: int, now: datetime) -> Job:
+    """End a job that is queued or running; whoever runs it finds out when it tries to finish."""
+    job = get(db, job_id)
+    if job.state.final:
+        raise AgentdError(f"job {job_id} is already {job.state}", hint=f"agentd jobs show {job_id}")
+    db.execute(
+        "UPDATE jobs SET state = 'cancelled', reason = 'cancelled', error = 'cancelled on request', "
+        "owner = NULL, lease_until = NULL, finished = ? WHERE id = ?",
+        [timestamp(now), job_id],
+    )
+    return get(db, job_id)
+
+
+def get(db: Database, job_id: int) -> Job:
+    """One job; raises `NotFound`."""
+    rows = list(db.query(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]))
+    if not rows:
+        raise NotFound(f"there is no job {job_id}", hint="agentd jobs list")
+    return _job(rows[0])
+
+
+def find(
+    db: Database,
+    *,
+    state: JobState | None = None,
+    task: str | None = None,
+    ids: Sequence[int] | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """Jobs, newest first, that match every filter given."""
+    tests, values = ["1"], list[Any]()
+    if state is not None:
+        tests, values = [*tests, "state = ?"], [*values, state]
+    if task is not None:
+        tests, values = [*tests, "task = ?"], [*values, task]
+    if ids is not None:
+        tests, values = [*tests, "id IN (SELECT value FROM json_each(?))"], [*values, json.dumps(list(ids))]
+    sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(tests)} ORDER BY id DESC LIMIT ?"
+    return [_job(row) for row in db.query(sql, [*values, limit])]
+
+
+def count_states(db: Database) -> dict[JobState, int]:
+    """How many jobs there are in each state."""
+    found = {row["state"]: row["n"] for row in db.query("SELECT state, count(*) AS n FROM jobs GROUP BY state")}
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def _end(
+    db: Database, job: Job, owner: str, now: datetime, state: JobState, error: AgentdError | None = None
+) -> bool:
+    told = (error.code, error.message, error.hint) if error else (None, None, None)
+    cursor = db.execute(
+        "UPDATE jobs SET state = ?, reason = ?, error = ?, hint = ?, finished = ?, owner = NULL, "
+        "lease_until = NULL WHERE id = ? AND state = 'running' AND owner = ?",
+        [state, *told, timestamp(now), job.id, owner],
+    )
+    return cursor.rowcount == 1
+
+
+def _release(db: Database, test: str, values: list[Any]) -> int:
+    cursor = db.execute(
+        "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), owner = NULL, lease_until = NULL, "
+        f"started = NULL WHERE state = 'running' AND {test}",
+        values,
+    )
+    return cursor.rowcount
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(**row | {"state": JobState(row["state"]), "priority": Priority(row["priority"])})

@@ -1,0 +1,205 @@
+"""A task file, read and checked: instructions for the model and the schema of its answer.
+
+Every mistake is a `BrokenTask` that names the file and the line. Where task files lie is known to `library`;
+what a model makes of one, to `run`.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from agentd.config import Duration, Section, Yaml, read_yaml, validate
+from agentd.errors import BrokenTask
+
+# Bounds of an output schema: what a grammar can be compiled from in no time, and a person can read.
+MAX_SCHEMA_BYTES = 16 * 1024
+MAX_DEPTH = 8
+MAX_ITEMS = 64
+MAX_LENGTH = 2000
+
+_HEADER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?\n(.*)", re.DOTALL | re.MULTILINE)
+# The keywords of JSON Schema that an output may use, and what each must look like.
+_KEYWORDS: dict[str, type | tuple[type, ...]] = {
+    "type": str,
+    "description": str,
+    "enum": list,
+    "const": (str, int, float, bool),
+    "items": dict,
+    "properties": dict,
+    "minItems": int,
+    "maxItems": int,
+    "minLength": int,
+    "maxLength": int,
+    "minimum": (int, float),
+    "maximum": (int, float),
+    "pattern": str,
+    "optional": bool,
+    "vocabulary": str,
+}
+_TYPES = ("string", "integer", "number", "boolean", "array", "object")
+
+Place = tuple[str | int, ...]
+
+
+class TaskHeader(Section):
+    """The front matter of a task file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="The file's name without `.md`.")
+    description: str = Field(min_length=1, description="One line for `agentd tasks list`.")
+    model: str = Field("main", description="Which of the config's models does it.")
+    reads: tuple[Literal["markdown", "text"], ...] = Field(
+        ("markdown", "text"), description="What kinds of file it is for."
+    )
+    max_tokens: int = Field(512, ge=1, le=8192, description="The longest answer, in tokens.")
+    time_limit: Duration = Field(300.0, description="The longest time one answer may take.")
+    output: dict[str, dict[str, Any]] = Field(
+        min_length=1,
+        description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
+        "`vocabulary: NAME` stands for the words of that vocabulary of the config.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task that can be run."""
+
+    name: str
+    description: str
+    model: str  # the config's name of a model
+    reads: tuple[str, ...]
+    schema: dict[str, Any]  # JSON Schema of the answer, vocabularies filled in
+    hints: dict[str, str]  # what each word of a vocabulary means
+    instructions: str
+    max_tokens: int
+    seconds: float
+    file: Path
+
+    def hash(self, model_sha256: str) -> str:
+        """What decides whether a result is still what this task would give: prompt, schema, bounds, model."""
+        basis = [self.instructions, self.schema, self.hints, self.max_tokens, model_sha256]
+        return hashlib.sha256(json.dumps(basis, sort_keys=False).encode()).hexdigest()[:16]
+
+
+def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str]]) -> Task:
+    """The task in a file's text; raises `BrokenTask`."""
+    match = _HEADER.match(text)
+    if not match:
+        raise BrokenTask(f"{file}:1: a task file begins with front matter between two lines of ---")
+    yaml = read_yaml(match[1], file, first_line=2, error=BrokenTask)
+    header = validate(yaml, TaskHeader)
+    if header.name != file.stem:
+        raise yaml.fail(("name",), f"the name is `{header.name}`, the file's is `{file.stem}`: make them equal")
+    instructions = match[2].strip()
+    if not instructions:
+        raise yaml.fail((), "there are no instructions after the front matter")
+    compiler = _Schema(yaml, vocabularies)
+    schema = compiler.object(header.output, ("output",), depth=1)
+    if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
+        raise yaml.fail(("output",), f"the schema is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
+    return Task(
+        name=header.name,
+        description=header.description,
+        model=header.model,
+        reads=header.reads,
+        schema=schema,
+        hints=compiler.hints,
+        instructions=instructions,
+        max_tokens=header.max_tokens,
+        seconds=header.time_limit,
+        file=file,
+    )
+
+
+class _Schema:
+    """Turns the properties of a task file into a closed, bounded JSON Schema."""
+
+    def __init__(self, yaml: Yaml, vocabularies: Mapping[str, Mapping[str, str]]) -> None:
+        self._yaml = yaml
+        self._vocabularies = vocabularies
+        self.hints: dict[str, str] = {}
+
+    def object(self, properties: Mapping[str, Any], place: Place, depth: int) -> dict[str, Any]:
+        """An object schema with exactly these properties."""
+        if depth > MAX_DEPTH:
+            raise self._yaml.fail(place, f"the schema is nested deeper than {MAX_DEPTH}")
+        values = {name: self._value(value, (*place, name), depth) for name, value in properties.items()}
+        required = [name for name, value in properties.items() if not value.get("optional")]
+        return {
+            "type": "object",
+            "properties": values,
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    def _value(self, raw: Any, place: Place, depth: int) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise self._yaml.fail(place, f"`{place[-1]}` needs a schema such as {{type: string}}")
+        for key, value in raw.items():
+            self._check_keyword(key, value, place)
+        if "vocabulary" in raw:
+            return self._vocabulary(raw["vocabulary"], place)
+        if "enum" in raw:
+            return self._enum(raw["enum"], place)
+        if "const" in raw:
+            return {"const": raw["const"]}
+        kept = {key: value for key, value in raw.items() if key not in ("optional", "items", "properties")}
+        match raw.get("type"):
+            case "object":
+                inner = raw.get("properties") or {}
+                return kept | self.object(inner, (*place, "properties"), depth + 1)
+            case "array":
+                return kept | self._array(raw, place, depth)
+            case "string":
+                return kept | {
+                    "minLength": max(raw.get("minLength", 1), 1),
+                    "maxLength": self._bound(raw, "maxLength", MAX_LENGTH, place),
+                }
+            case "integer" | "number" | "boolean":
+                return kept
+        near = ", ".join(_TYPES)
+        raise self._yaml.fail(place, f"`{place[-1]}` needs a `type` ({near}), an `enum` or a `vocabulary`")
+
+    def _array(self, raw: Mapping[str, Any], place: Place, depth: int) -> dict[str, Any]:
+        if "items" not in raw:
+            raise self._yaml.fail(place, f"the array `{place[-1]}` needs `items`")
+        if depth >= MAX_DEPTH:
+            raise self._yaml.fail(place, f"the schema is nested deeper than {MAX_DEPTH}")
+        items = self._value(raw["items"], (*place, "items"), depth + 1)
+        return {"items": items, "maxItems": self._bound(raw, "maxItems", MAX_ITEMS, place)}
+
+    def _bound(self, raw: Mapping[str, Any], key: str, most: int, place: Place) -> int:
+        value = raw.get(key, most)
+        if not 1 <= value <= most:
+            raise self._yaml.fail((*place, key), f"`{key}` is {value:,}; it may be 1 to {most:,}")
+        return int(value)
+
+    def _vocabulary(self, name: str, place: Place) -> dict[str, Any]:
+        if name not in self._vocabularies:
+            known = ", ".join(self._vocabularies) or "none"
+            raise self._yaml.fail(
+                (*place, "vocabulary"),
+                f"the config has no vocabulary `{name}` (it has: {known}); add `vocabularies: {{{name}: […]}}`",
+            )
+        self.hints |= self._vocabularies[name]
+        return self._enum(list(self._vocabularies[name]), place)
+
+    def _enum(self, words: Sequence[Any], place: Place) -> dict[str, Any]:
+        if not words or not all(isinstance(word, (str, int, float)) for word in words):
+            raise self._yaml.fail(place, f"`{place[-1]}` needs a list of at least one word")
+        return {"enum": list(words)}
+
+    def _check_keyword(self, key: str, value: Any, place: Place) -> None:
+        if key not in _KEYWORDS:
+            near = difflib.get_close_matches(key, _KEYWORDS, n=1)
+            guess = f"did you mean `{near[0]}`?" if near else f"it may use {', '.join(_KEYWORDS)}"
+            raise self._yaml.fail((*place, key), f"unknown schema keyword `{key}`: {guess}")
+        kind = _KEYWORDS[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind in (int, (int, float))):
+            raise self._yaml.fail((*place, key), f"`{key}` cannot be {value!r}")

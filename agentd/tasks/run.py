@@ -1,0 +1,96 @@
+"""One run of one task on one document: prompt, fit, answer, validation. A result or a named error.
+
+What a model answers is never trusted: it was held to the schema while it was generated, and is validated here
+all the same. Queues, files and processes are not known here.
+"""
+
+import json
+from typing import Any
+
+import jsonschema
+
+from agentd.errors import InputError, InvalidOutput, TooLong
+from agentd.model import Generation, Model, OnText, Request
+from agentd.records import Coverage, Document, Priority, Result
+from agentd.tasks.definition import Task
+from agentd.tasks.prompt import build_messages
+
+
+async def run_task(
+    task: Task,
+    document: Document,
+    model: Model,
+    priority: Priority = Priority.TRIGGERED,
+    on_text: OnText | None = None,
+) -> Result:
+    """What the model makes of the document.
+
+    Raises `InputError` for a kind of document that the task does not read, `TooLong` where the whole document
+    does not fit (nothing is ever cut), `InvalidOutput` for an answer that is empty, off the schema or stopped by
+    its bound, and `EngineError` where the engine fails.
+    """
+    if document.kind not in task.reads:
+        raise InputError(
+            f"{task.name} reads {' and '.join(task.reads)}, not {document.kind}",
+            hint=f"agentd tasks show {task.name}",
+        )
+    messages = build_messages(task, document)
+    rendered = await model.render(messages)
+    room = model.info.context - task.max_tokens
+    if rendered.tokens > room:
+        raise TooLong(
+            f"needs {rendered.tokens:,} tokens, room for {max(room, 0):,} "
+            f"(context {model.info.context:,}, answer up to {task.max_tokens:,})",
+            hint=f"split the document, or raise models.{task.model}.context in the config",
+        )
+    request = Request(messages, task.schema, task.max_tokens, task.seconds, priority)
+    generation = await model.generate(request, on_text)
+    info = model.info
+    return Result(
+        output=parse_output(task, generation),
+        coverage=Coverage(document.lines, document.lines),
+        model=info.label,
+        kv_cache=info.kv_cache,
+        fake=info.fake,
+        tokens_in=generation.tokens_in,
+        tokens_cached=generation.tokens_cached,
+        tokens_out=generation.tokens_out,
+        seconds=generation.seconds,
+    )
+
+
+def parse_output(task: Task, generation: Generation) -> dict[str, Any]:
+    """The answer as an object; raises `InvalidOutput` with what is wrong with it."""
+    hint = f"agentd tasks show {task.name}"
+    if generation.stop == "length":
+        raise InvalidOutput(
+            f"the answer was cut at its bound of {task.max_tokens:,} tokens: raise max_tokens", hint=hint
+        )
+    try:
+        output = json.loads(generation.text)
+        jsonschema.validate(output, task.schema)
+    except ValueError as broken:
+        raise InvalidOutput(f"the answer is not JSON: {broken}", hint=hint) from broken
+    except jsonschema.ValidationError as broken:
+        place = ".".join(str(part) for part in broken.absolute_path) or "answer"
+        raise InvalidOutput(
+            f"the answer breaks its schema at {place}: {broken.message[:200]}", hint=hint
+        ) from broken
+    blank = [name for name in task.schema["required"] if _is_blank(output[name])]
+    if blank:
+        raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
+    return {name: _once_each(value) for name, value in output.items()}
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    # An empty list can be an answer (no tag fits); a list of nothing but blanks is none.
+    return isinstance(value, list) and bool(value) and all(_is_blank(item) for item in value)
+
+
+def _once_each(value: Any) -> Any:
+    """A list of words without repeats, in order: a small model likes to say its best tag twice."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return list(dict.fromkeys(value))
+    return value

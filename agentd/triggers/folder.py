@@ -1,0 +1,255 @@
+"""A watched folder: events are hints, a scan is the truth.
+
+watchdog tells that something changed, and loses events when many come at once (its queue overflows without a
+word). So every hint is only a reason to look, many hints are a reason to scan, and a scan at start and on an
+interval finds whatever no hint told of. What is taken is handed to `emit`, which commits it together with the
+jobs it causes. What a task does with a file is not known here.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from agentd.errors import AgentdError
+from agentd.records import Priority, path_of, source_of
+from agentd.store import positions
+from agentd.store.database import Store
+from agentd.store.positions import Position, Stamp, Taken
+from agentd.triggers.settings import WatchSettings
+from agentd.triggers.settle import Settler
+from agentd.triggers.sighting import UNREADABLE, Selection, Sighting, inspect, look
+
+log = logging.getLogger("agentd.watch")
+
+Emit = Callable[[Sequence[Taken]], Awaitable[Sequence[int]]]
+Announce = Callable[[WatchSettings, int], Awaitable[None]]
+
+BURST = 256  # so many hints at once are answered by one scan
+QUIET_SECONDS = 0.2  # hints are collected for so long before anything is looked at
+BATCH = 500  # files read and committed at a time
+RETRY_SECONDS = 5.0  # how often a missing folder is looked for
+BLIND_SCAN_SECONDS = 30.0  # how often to scan where the system gives no events
+
+# Reading a file causes events of its own; only these kinds say that something changed.
+_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed"})
+
+
+class FolderTrigger:
+    """One watch. `run` is its duty; `scanned` is set once the first scan is through."""
+
+    def __init__(self, watch: WatchSettings, store: Store, emit: Emit, announce: Announce) -> None:
+        # A watched folder may be named through a link; what lies below it may not.
+        self.watch = watch.model_copy(update={"path": Path(os.path.realpath(watch.path))})
+        self.scanned = asyncio.Event()
+        self.problem: str | None = None
+        self._store = store
+        self._emit = emit
+        self._announce = announce
+        self._selection = Selection(self.watch)
+        self._settler = Settler(watch.settle)
+        self._known: dict[str, Position] = {}
+        self._first_files: set[str] = set()  # there before the very first start
+        self._hints: set[str] = set()
+        self._hinted = asyncio.Event()
+        self._blind = False
+        self._next_scan = 0.0
+
+    async def run(self) -> None:
+        """Watch until cancelled. A folder that is missing, or goes away, is waited for."""
+        while True:
+            await self._wait_for_folder()
+            await self._watch()
+
+    async def _wait_for_folder(self) -> None:
+        while not self.watch.path.is_dir():
+            self._say_problem(f"the watched folder {self.watch.path} does not exist: mkdir -p '{self.watch.path}'")
+            self.scanned.set()
+            await asyncio.sleep(RETRY_SECONDS)
+        self.problem = None
+
+    async def _watch(self) -> None:
+        root, task = self.watch.path, self.watch.task
+        self._known = await self._store.read(positions.load, task, _prefix(root))
+        first = await self._store.write(positions.first_scan, task, str(root), datetime.now(UTC))
+        with self._observed():
+            await self._scan(first=first)
+            while root.is_dir():
+                await self._once()
+
+    async def _once(self) -> None:
+        """Wait for a hint, a settled file or the next scan, and answer it."""
+        due = self._settler.next_due()
+        wait = min(self._next_scan, due or self._next_scan) - time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(wait, 0)):
+                await self._hinted.wait()
+                await asyncio.sleep(QUIET_SECONDS)
+        hints, self._hints = self._hints, set()
+        self._hinted.clear()
+        if len(hints) > BURST or time.monotonic() >= self._next_scan:
+            await self._scan()
+        else:
+            await self._look_at(hints)
+        await self._take(self._settler.due(time.monotonic()))
+
+    async def _scan(self, *, first: bool = False) -> None:
+        """Compare the whole folder with what is known."""
+        unreadable: list[Path] = []
+        try:
+            found = await asyncio.to_thread(lambda: list(self._selection.walk(unreadable)))
+        except OSError as broken:
+            self._say_problem(f"cannot list {self.watch.path}: {broken.strerror}")
+            found = None
+        else:
+            self.problem = None
+        for folder in unreadable:
+            log.warning("cannot list %s: left out of this scan", folder)
+        if found is not None:
+            self._observe(found)
+            seen = {sighting.source for sighting in found}
+            if not unreadable:
+                await self._mark_gone([source for source in self._known if source not in seen])
+            if first:
+                self._first_files = seen
+                await self._announce(self.watch, len(seen))
+        interval = min(self.watch.scan, BLIND_SCAN_SECONDS) if self._blind else self.watch.scan
+        self._next_scan = time.monotonic() + (interval if found is not None else RETRY_SECONDS)
+        self.scanned.set()
+
+    async def _look_at(self, hints: Iterable[str]) -> None:
+        """Look at the files that hints named; a folder that was named is a reason to scan."""
+        missing = []
+        for name in hints:
+            path = Path(name)
+            sighting = await asyncio.to_thread(look, path)
+            if sighting and self._selection.takes_file(path):
+                self._observe([sighting])
+            elif path.is_dir() or any(source.startswith(_prefix(path)) for source in self._known):
+                self._next_scan = 0.0
+            elif sighting is None:
+                missing += [source for source in (source_of(path),) if source in self._known]
+        await self._mark_gone(missing)
+
+    def _observe(self, found: Iterable[Sighting]) -> None:
+        now = time.monotonic()
+        for sighting in found:
+            known = self._known.get(sighting.source)
+            same = known and known.stamp == sighting.stamp and not known.gone
+            if not same or (known and known.content.startswith(UNREADABLE)):
+                self._settler.observe(sighting.source, sighting.stamp, now)
+
+    async def _take(self, settled: Sequence[tuple[str, Stamp]]) -> None:
+        for start in range(0, len(settled), BATCH):
+            taken, again = await asyncio.to_thread(self._inspect, settled[start : start + BATCH])
+            self._observe(again)
+            if taken and not await self._hand_on(taken):
+                continue
+            for file in taken:
+                self._known[file.event.source] = Position(file.stamp, file.event.content)
+                self._first_files.discard(file.event.source)
+
+    async def _hand_on(self, taken: Sequence[Taken]) -> bool:
+        """Emit files; where that is refused (a broken task, say), they settle once more and are tried again."""
+        try:
+            await self._emit(taken)
+        except AgentdError as refused:
+            self._say_problem(f"{len(taken)} files of {self.watch.path} wait: {refused}")
+            now = time.monotonic()
+            for file in taken:
+                self._settler.observe(file.event.source, file.stamp, now)
+            return False
+        self.problem = None
+        return True
+
+    def _inspect(self, settled: Sequence[tuple[str, Stamp]]) -> tuple[list[Taken], list[Sighting]]:
+        """Read settled files: what was taken, and what changed while it was read."""
+        taken, again = [], []
+        for source, stamp in settled:
+            sighting = look(path_of(source))
+            if sighting is None:
+                continue
+            if sighting.stamp != stamp:
+                again.append(sighting)
+                continue
+            first = source in self._first_files
+            file = inspect(
+                sighting,
+                self.watch,
+                Priority.BACKFILL if first else Priority.TRIGGERED,
+                wanted=not (first and self.watch.existing == "skip"),
+            )
+            if file:
+                taken.append(file)
+            elif changed := look(path_of(source)):
+                again.append(changed)
+        return taken, again
+
+    async def _mark_gone(self, sources: Sequence[str]) -> None:
+        gone = [source for source in sources if not self._known[source].gone]
+        for source in gone:
+            self._settler.forget(source)
+        if gone:
+            await self._store.write(positions.mark_gone, self.watch.task, gone, datetime.now(UTC))
+        for source in gone:
+            known = self._known[source]
+            self._known[source] = Position(known.stamp, known.content, gone=True)
+
+    @contextlib.contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Get hints from the system while the block runs; where there are none, scan more often."""
+        observer = Observer()
+        handler = _Handler(asyncio.get_running_loop(), self._hint)
+        try:
+            observer.schedule(handler, str(self.watch.path), recursive=self.watch.recursive)
+            observer.start()
+        except OSError as broken:
+            self._blind = True
+            log.warning(
+                "no events for %s (%s): it is scanned every %g s instead; "
+                "`sysctl fs.inotify.max_user_watches=524288` raises the usual limit",
+                *(self.watch.path, broken.strerror, BLIND_SCAN_SECONDS),
+            )
+            yield
+            return
+        self._blind = False
+        try:
+            yield
+        finally:
+            observer.stop()
+
+    def _hint(self, names: Sequence[str]) -> None:
+        self._hints.update(names)
+        self._hinted.set()
+
+    def _say_problem(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+
+
+class _Handler(FileSystemEventHandler):
+    """Carries hints from watchdog's thread to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hint: Callable[[Sequence[str]], None]) -> None:
+        self._loop = loop
+        self._hint = hint
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Pass on what was named, if it changed."""
+        if event.event_type in _CHANGES:
+            names = [os.fsdecode(name) for name in (event.src_path, event.dest_path) if name]
+            # The loop closes before the last event of a dying observer may come.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._hint, names)
+
+
+def _prefix(folder: Path) -> str:
+    return f"{folder}{os.sep}"

@@ -1,0 +1,38 @@
+"""The `watch` section of the config: which folders, and what is done with what lands there."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from agentd.config import Duration, Section, Size, UserPath
+
+
+class WatchSettings(Section):
+    """One watched folder and the task its files are given to."""
+
+    path: UserPath = Field(description="The folder. Symbolic links inside it are not followed.")
+    task: str = Field(description="The task that every new or changed file is given to.")
+    include: tuple[str, ...] = Field(
+        ("*.md", "*.markdown", "*.txt"), description="Files to take, as .gitignore patterns."
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Files and folders to leave out, as .gitignore patterns. Hidden ones and the temporary "
+        "files of editors are always left out.",
+    )
+    recursive: bool = Field(True, description="Whether folders inside it count.")
+    existing: Literal["process", "skip"] = Field(
+        "process", description="What to do with files that are there at the very first start."
+    )
+    max_size: Size = Field(20 * 1024**2, description="Larger files are recorded as failed, not read.")
+    settle: Duration = Field(2.0, description="How long a file must stay unchanged before it is taken.")
+    scan: Duration = Field(
+        3600.0, description="How often the whole folder is compared with what is known, events or not."
+    )
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _not_blank(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not pattern.strip() for pattern in patterns):
+            raise ValueError("a pattern is empty")
+        return patterns
