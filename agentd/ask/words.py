@@ -1,6 +1,7 @@
 """Which words of a question or an answer carry meaning: the only thing here that knows English."""
 
 import re
+from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _STOP = frozenset(
@@ -15,6 +16,8 @@ _STOP = frozenset(
     where which while who whom whose why will with within without would you your
     """.split()  # noqa: SIM905 - a list of quoted words is no easier to read
 )
+# Where a sentence ends: after its stop, at a blank line, after a heading or an underline, before a list item.
+_BREAK = re.compile(r"(?<=[.!?])\s+(?=[^a-z])|\n\s*\n|(?<=[-=]{3})\n|\n(?=[-=]{3})|\n(?=\s*(?:[-*#>]|\d+[.)])\s)")
 _STEM = 5  # letters
 
 
@@ -24,16 +27,39 @@ def terms(text: str) -> list[str]:
     return list(dict.fromkeys(word for word in words if word not in _STOP and (len(word) > 1 or word.isdigit())))
 
 
-def unsupported(text: str, support: str) -> tuple[list[str], list[str]]:
-    """The telling words of `text`, and those that `support` does not have in any form.
+def missing_words(words: Iterable[str], text: str) -> list[str]:
+    """Those of `words` (lower case) that a text does not hold in any form.
 
     A form is told by its first letters: `planted` and `planting` agree, `12` and `120` do not.
     """
-    known = {word.lower() for word in _WORD.findall(support)}
+    known = {word.lower() for word in _WORD.findall(text)}
     stems = {word[:_STEM] for word in known}
-    said = terms(text)
-    return said, [word for word in said if word not in known and (_has_digit(word) or word[:_STEM] not in stems)]
+    return [word for word in words if word not in known and (has_digit(word) or word[:_STEM] not in stems)]
 
 
-def _has_digit(word: str) -> bool:
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text, white space folded; headings and list items are sentences of their own."""
+    return [said for part in _BREAK.split(text) if (said := flat(part))]
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether this is a heading or a rule, which names things and says nothing."""
+    return sentence.startswith("#") or sentence[-1] not in '.!?:;)`"”' or not re.search(r"\w", sentence)
+
+
+def widen(text: str, begin: int, end: int) -> tuple[int, int]:
+    """The bounds of the whole sentences around `text[begin:end]`."""
+    ends = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
+    first = max(position for position in ends if position <= begin)
+    last = min(position for position in ends if position >= end)
+    return first, last
+
+
+def flat(text: str) -> str:
+    """A text in one line."""
+    return " ".join(text.split())
+
+
+def has_digit(word: str) -> bool:
+    """Whether a word is or holds a number."""
     return any(letter.isdigit() for letter in word)

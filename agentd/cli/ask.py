@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
 
 from agentd.cli.client import DaemonClient
-from agentd.cli.main import printable
-from agentd.cli.render import plain, print_json, short_source
+from agentd.cli.render import notes, plain, print_json, short_source
 from agentd.cli.run import say_alone
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
@@ -25,35 +26,29 @@ def ask(ctx: click.Context, question: tuple[str, ...], as_json: bool) -> None:
     answered: then it says so and exits with 1.
     """
     said, answer = "", dict[str, Any]()
+    # What the model says is shown as it comes and checked afterwards: only the checked answer is data.
+    with Live(console=notes(), transient=True, auto_refresh=False) as live:
 
-    def take(event: dict[str, Any]) -> None:
-        nonlocal said, answer
-        if event["event"] == "done":
-            answer = event["answer"]
-        elif event["event"] == "text":
-            said += event["text"]
-            if not as_json:
-                click.echo(printable(event["text"]), nl=False)
+        def take(event: dict[str, Any]) -> None:
+            nonlocal said, answer
+            if event["event"] == "done":
+                answer = event["answer"]
+            elif event["event"] == "text" and not as_json:
+                said += event["text"]
+                live.update(plain(said, style="dim"), refresh=True)
 
-    _stream(find_paths(), " ".join(question), take)
+        _stream(find_paths(), " ".join(question), take)
     if as_json:
         print_json(answer)
     else:
-        _print(answer, said)
+        _print(answer)
     if not answer["found"]:
         ctx.exit(1)
 
 
-def _print(answer: dict[str, Any], said: str) -> None:
-    from rich.console import Console
-
+def _print(answer: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    if said.strip() != answer["answer"].strip():
-        if said:
-            click.echo()
-            click.echo("(withdrawn: the sources do not say that)", err=True)
-        console.print(plain(answer["answer"]), end="")
-    console.print()
+    console.print(plain(answer["answer"]))
     for citation in answer["citations"]:
         place = f"{short_source(citation['source'])}:{citation['line']}"
         console.print()

@@ -6,6 +6,7 @@ cannot be made up. It is compiled to a Lark grammar around the JSON parts. No to
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import llguidance
@@ -40,12 +41,17 @@ class Constraint:
         self._mask = llguidance.numpy.allocate_token_bitmask(1, tokenizer.vocab_size)
         self._check()
 
-    def pick(self, logits: NDArray[np.float32]) -> int:
-        """The most likely token that may come next; writes to `logits`."""
+    def pick(self, logits: NDArray[np.float32], avoid: Sequence[int] = ()) -> int:
+        """The most likely token that may come next, one of `avoid` only if no other may; writes to `logits`."""
         llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask)
         self._check()
         llguidance.numpy.apply_token_bitmask_inplace(logits, self._mask)
-        return int(np.argmax(logits))
+        best = int(np.argmax(logits))
+        if best in avoid:
+            logits[list(avoid)] = -np.inf
+            other = int(np.argmax(logits))
+            return other if np.isfinite(logits[other]) else best
+        return best
 
     def accept(self, token: int) -> list[int]:
         """Note the chosen token; return the ones that must follow it, already noted too."""

@@ -23,6 +23,7 @@ from agentd.model import Generation, ModelInfo, Rendered, Request
 STEP_SECONDS = 0.25  # a step of prefill aims at this, so that a cancel never waits long
 MIN_CHUNK = 16
 THOUGHT_TOKENS = 512  # a thought that cannot be switched off is cut here
+REPEAT_RUN = 6  # tokens: longer than any word or figure that a text rightly repeats
 END_OF_THOUGHT = "</think>"
 
 
@@ -130,7 +131,11 @@ class LocalModel:
 
 
 class _Answer:
-    """The answer of one request, token by token; forced tokens join the next batch."""
+    """The answer of one request, token by token; forced tokens join the next batch.
+
+    Under a schema, a small model that has nothing more to say repeats itself until the bound: so a run of
+    `REPEAT_RUN` tokens is not said twice within one property. Free text is left alone.
+    """
 
     def __init__(self, llama: Llama, constraint: Constraint | None, max_tokens: int) -> None:
         self._llama = llama
@@ -140,6 +145,8 @@ class _Answer:
         self.text = ""
         self.stop = "end"
         self.count = 0
+        self._said: list[int] = []  # of the property that is being written
+        self._followers: dict[tuple[int, ...], list[int]] = {}
 
     def run(self, pending: list[int], deadline: float) -> Iterator[str]:
         """Feed `pending` and what follows it until the answer ends; yields the text as it grows."""
@@ -154,7 +161,9 @@ class _Answer:
             _check_time(deadline)
             if token in self._llama.end_tokens:
                 break
-            pending = [token, *(self._constraint.accept(token) if self._constraint else [])]
+            forced = self._constraint.accept(token) if self._constraint else []
+            self._remember(token, forced)
+            pending = [token, *forced]
             yield self._say(pending)
         yield self._say([], final=True)
 
@@ -163,7 +172,18 @@ class _Answer:
             self._llama.feed(pending[:BATCH])
             pending = pending[BATCH:]
         logits = self._llama.feed(pending)
-        return self._constraint.pick(logits) if self._constraint else int(np.argmax(logits))
+        if self._constraint is None:
+            return int(np.argmax(logits))
+        repeated = self._followers.get(tuple(self._said[1 - REPEAT_RUN :]), [])
+        return self._constraint.pick(logits, avoid=repeated)
+
+    def _remember(self, token: int, forced: list[int]) -> None:
+        if b'":' in b"".join(self._llama.piece(token) for token in forced):
+            self._said, self._followers = [], {}  # a new property begins
+            return
+        for said in (token, *forced):
+            self._followers.setdefault(tuple(self._said[1 - REPEAT_RUN :]), []).append(said)
+            self._said.append(said)
 
     def _say(self, tokens: list[int], *, final: bool = False) -> str:
         spoken = [token for token in tokens if token not in self._llama.end_tokens]
