@@ -121,7 +121,7 @@ def _choose_excerpts(db: Database, question: str) -> list[_Excerpt]:
 
 
 def weigh_sentences(text: str, weights: Mapping[str, float]) -> dict[str, float]:
-    """The sentences of a text with the weight of the words they hold; headings only where there is nothing else."""
+    """The sentences of a text with the weight of the words they hold; headings only for want of others."""
     sentences = split_sentences(text)
     said = [sentence for sentence in sentences if not is_heading(sentence)] or sentences
     return {

@@ -33,8 +33,8 @@ def missing_words(words: Iterable[str], text: str) -> list[str]:
     A form is told by its first letters: `planted` and `planting` agree, `12` and `120` do not.
     """
     known = {word.lower() for word in _WORD.findall(text)}
-    stems = {word[:_STEM] for word in known}
-    return [word for word in words if word not in known and (has_digit(word) or word[:_STEM] not in stems)]
+    stems = {_stem(word) for word in known}
+    return [word for word in words if word not in known and (has_digit(word) or _stem(word) not in stems)]
 
 
 def split_sentences(text: str) -> list[str]:
@@ -63,3 +63,7 @@ def flat(text: str) -> str:
 def has_digit(word: str) -> bool:
     """Whether a word is or holds a number."""
     return any(letter.isdigit() for letter in word)
+
+
+def _stem(word: str) -> str:
+    return word.rstrip("s")[:_STEM]
