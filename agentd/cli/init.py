@@ -1,9 +1,11 @@
 """`agentd init`: a config to start from."""
 
+import json
 from pathlib import Path
 
 import click
 
+from agentd.daemon.settings import Config
 from agentd.errors import ConfigError
 from agentd.paths import find_paths
 
@@ -17,6 +19,9 @@ def init(force: bool) -> None:
         raise ConfigError(f"{paths.config} is there already", hint="agentd init --force, or agentd config show")
     paths.make_folders()
     paths.config.write_text(example_config(), "utf-8")
+    # The config's first line names this file, so that an editor completes its keys.
+    schema = json.dumps(Config.model_json_schema(), indent=2)
+    paths.config.with_name("config.schema.json").write_text(schema, "utf-8")
     click.echo(f"Wrote {paths.config}")
     click.echo(f"Your own tasks go to {paths.tasks}", err=True)
     click.echo("\nNext:", err=True)

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from agentd.cli.main import printable
-from agentd.config import parse_duration
 
 COLOURS = {
     "done": "green",
@@ -84,20 +83,6 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def parse_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """`2h`, `3d`, a date or a date and time in the user's zone."""
-    if value is None:
-        return None
-    try:
-        return datetime.fromtimestamp(datetime.now(UTC).timestamp() - parse_duration(value), UTC)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except ValueError:
-        raise click.BadParameter("write it like 2h, 3d or 2026-05-31") from None
 
 
 def _is_utf8() -> bool:

@@ -1,7 +1,7 @@
 """`agentd results`: what came of the jobs. Reads the database; needs no daemon."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -10,14 +10,28 @@ from agentd.cli.opened import with_agent
 from agentd.cli.render import (
     local_time,
     output_line,
-    parse_since,
     plain,
     print_json,
     print_table,
     short_source,
 )
+from agentd.config import parse_duration
 from agentd.daemon.agent import Agent
 from agentd.store import results as store_results
+
+
+def parse_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """`2h`, `3d`, a date or a date and time in the user's zone."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromtimestamp(datetime.now(UTC).timestamp() - parse_duration(value), UTC)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except ValueError:
+        raise click.BadParameter("write it like 2h, 3d or 2026-05-31") from None
 
 
 @click.group(invoke_without_command=True)
