@@ -8,13 +8,15 @@ their front matter. What any key means is not known here.
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agentd.errors import AgentdError, ConfigError
@@ -22,11 +24,25 @@ from agentd.errors import AgentdError, ConfigError
 # A config beyond these is a mistake or an attack: an alias bomb of nine lines already has 10⁹ nodes.
 MAX_BYTES = 256 * 1024
 MAX_NODES = 20_000
+MAX_DEPTH = 32
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+Place = tuple[str | int, ...]
+
+# What pydantic says in the words of Python, in those of YAML.
+_PLAIN = {
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "tuple_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values",
+}
 
 
 class Section(BaseModel):
@@ -56,7 +72,12 @@ def parse_path(value: object) -> Path:
     expanded = os.path.expandvars(value)
     if "$" in expanded:
         raise ValueError(f"{value!r} names a variable that is not set")
-    return Path(expanded).expanduser().absolute()
+    if "\0" in expanded:
+        raise ValueError(f"{value!r} has a NUL character")
+    try:
+        return Path(expanded).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{value!r} names a user who is not known here") from None
 
 
 # A union such as `Size | "auto"` hands its other members to the serializer too.
@@ -92,16 +113,16 @@ class Yaml:
 
     file: Path
     data: Any
-    lines: Mapping[tuple[str | int, ...], int]  # place in `data` → line in `file`
+    lines: Mapping[Place, int]  # place in `data` → line in `file`
     error: type[AgentdError]  # what to raise about it
 
-    def line(self, place: tuple[str | int, ...]) -> int:
+    def line(self, place: Place) -> int:
         """The line of `place`, or of the nearest thing around it."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
 
-    def fail(self, place: tuple[str | int, ...], message: str) -> AgentdError:
+    def fail(self, place: Place, message: str) -> AgentdError:
         """An error about `place`, ready to be raised."""
         return self.error(f"{self.file}:{self.line(place)}: {message}")
 
@@ -132,20 +153,20 @@ def validate(source: Yaml, schema: type[SectionT]) -> SectionT:
         return schema.model_validate(data)
     except ValidationError as invalid:
         details = invalid.errors(include_url=False, include_context=False)
-        raise source.error("\n".join(_describe(source, schema, detail) for detail in details)) from invalid
+        raise source.error("\n".join(_describe(source, schema, details))) from invalid
 
 
-def _lines(
-    root: yaml.Node | None, file: Path, first_line: int, error: type[AgentdError]
-) -> dict[tuple[str | int, ...], int]:
-    found: dict[tuple[str | int, ...], int] = {(): first_line}
+def _lines(root: yaml.Node | None, file: Path, first_line: int, error: type[AgentdError]) -> dict[Place, int]:
+    found: dict[Place, int] = {(): first_line}
     visited = 0
-    stack: list[tuple[tuple[str | int, ...], yaml.Node]] = [((), root)] if root else []
+    stack: list[tuple[Place, yaml.Node]] = [((), root)] if root else []
     while stack:
         place, node = stack.pop()
         visited += 1
         if visited > MAX_NODES:
             raise error(f"{file}:{first_line}: more than {MAX_NODES:,} values once its aliases are followed")
+        if len(place) > MAX_DEPTH:
+            raise error(f"{file}:{first_line + node.start_mark.line}: nested deeper than {MAX_DEPTH}")
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
@@ -162,41 +183,62 @@ def _lines(
     return found
 
 
-def _describe(source: Yaml, schema: type[Section], detail: ErrorDetails) -> str:
-    place = detail["loc"]
-    shown = ".".join(str(part) for part in place)
-    if detail["type"] == "extra_forbidden":
-        valid = _keys_at(schema, place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), valid, n=1)
-        guess = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(valid)}"
-        message = f"unknown key `{shown}`: {guess}"
-    elif detail["type"] == "missing":
-        message = f"`{shown}` is missing"
-    else:
-        text = detail["msg"].removeprefix("Value error, ")
-        message = f"`{shown}`: {text}" if shown else text
-    return f"{source.file}:{source.line(place)}: {message}"
+def _describe(source: Yaml, schema: type[Section], details: Sequence[ErrorDetails]) -> list[str]:
+    """A line for every problem; what each member of a union says about one value is one problem."""
+    problems: dict[tuple[Place, str], list[str]] = {}
+    for detail in details:
+        place, kind = detail["loc"], detail["type"]
+        if kind == "extra_forbidden":
+            valid = _keys_at(schema, place[:-1])
+            near = difflib.get_close_matches(str(place[-1]), valid, n=1)
+            guess = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(valid)}"
+            problems[place, f"unknown key `{_shown(place)}`: "] = [guess]
+        elif kind == "missing":
+            problems[place, f"`{_shown(place)}` is missing"] = []
+        else:
+            # pydantic adds the name of the union's member to the place.
+            while place and place not in source.lines:
+                place = place[:-1]
+            text = _PLAIN.get(kind) or detail["msg"].removeprefix("Value error, ")
+            text = text.replace("Input should be ", "expected ")
+            problems.setdefault((place, f"`{_shown(place)}`: " if place else ""), []).append(text)
+    return [
+        f"{source.file}:{source.line(place)}: {lead}{', or '.join(texts)}"
+        for (place, lead), texts in problems.items()
+    ]
 
 
-def _keys_at(schema: type[Section], place: tuple[str | int, ...]) -> list[str]:
-    """The keys of the section at `place`; names and indexes of dicts and lists are passed over."""
-    current: Any = schema
+def _shown(place: Place) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _keys_at(schema: type[Section], place: Place) -> list[str]:
+    """The keys of the section at `place`."""
+    kinds: list[Any] = [schema]
     for part in place:
-        fields = current.model_fields if _is_section(current) else {}
-        named = {field.alias or name: field for name, field in fields.items()}
-        if str(part) in named:
-            annotation = named[str(part)].annotation
-            current = next(filter(_is_section, _unwrap(annotation)), None)
-        if current is None:
-            return []
-    return [field.alias or name for name, field in current.model_fields.items()]
+        kinds = [inner for kind in kinds for inner in _inside(kind, part)]
+    return [name for kind in kinds if _is_section(kind) for name in _named(kind)]
 
 
-def _unwrap(annotation: Any) -> list[Any]:
-    found = [annotation]
-    for inner in get_args(annotation):
-        found += _unwrap(inner)
-    return found
+def _inside(kind: Any, part: str | int) -> list[Any]:
+    """What may stand at a key or an index of a section, dict or list."""
+    if _is_section(kind):
+        field = _named(kind).get(str(part))
+        return _members(field.annotation) if field else []
+    of = get_args(kind)
+    return _members(of[1] if get_origin(kind) is dict else of[0]) if of else []
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The kinds of which a value may be one."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        inner = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+        return [member for kind in inner for member in _members(kind)]
+    return [annotation]
+
+
+def _named(section: type[Section]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _is_section(kind: Any) -> bool:

@@ -48,8 +48,8 @@ class AgentdError(Exception):
     default_hint: ClassVar[str] = "agentd status"
 
     def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
-        self.message = message or (type(self).__doc__ or "").strip()
-        self.hint = hint or self.default_hint
+        self.message = _valid_text(message or (type(self).__doc__ or "").strip())
+        self.hint = _valid_text(hint or self.default_hint)
         super().__init__(self.message)
 
     def to_wire(self) -> dict[str, str]:
@@ -259,6 +259,11 @@ class DaemonFailed(AgentdError):
     """The daemon did not do what it was told."""
 
     code = "daemon-failed"
+
+
+def _valid_text(text: str) -> str:
+    """`text` as SQLite and JSON can hold it: a path in it may have bytes that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _by_code(kind: type[AgentdError]) -> dict[str, type[AgentdError]]:

@@ -48,7 +48,7 @@ class Event:
 
     task: str
     source: str  # see `source_of`, or STDIN
-    content: str  # sha256 of the bytes, or a mark of the file's stat where they cannot be read
+    content: str  # sha256 of the bytes, or `why:mark` where they cannot be read
     occasion: str = ""  # empty for a file; what was asked for, for an explicit run
     priority: Priority = Priority.TRIGGERED
     refusal: AgentdError | None = None  # known bad before it is read: recorded as a failed job
@@ -76,6 +76,11 @@ class Job:
     not_before: str  # when it may be tried (again)
     started: str | None
     finished: str | None
+
+    @property
+    def was_read(self) -> bool:
+        """Whether `content` is a sha256, and not the mark of a file that could not be read."""
+        return ":" not in self.content
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,12 @@ import pydantic
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agentd.api.shapes import JobShape, StatusShape
-from agentd.errors import AgentdError, EngineError, InputError, NotFound, TaskError
+from agentd.errors import AgentdError, EngineError, InputError, InternalError, NotFound, TaskError
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
 
@@ -116,14 +114,18 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/{id:int}/retry", retry, methods=["POST"]),
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
         ],
-        middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY)],
-        exception_handlers={AgentdError: _refuse, HTTPException: _refuse_http},
+        exception_handlers={AgentdError: _refuse, HTTPException: _refuse_http, Exception: _refuse_mistake},
     )
 
 
 async def _body(request: Request, kind: type[Any]) -> Any:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise HTTPException(413, f"the request is larger than {MAX_BODY:,} bytes")
     try:
-        return kind.model_validate_json(await request.body())
+        return kind.model_validate_json(bytes(body))
     except pydantic.ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
@@ -142,6 +144,9 @@ async def _stream(events: Events) -> Response:
                 yield _line(event)
         except AgentdError as error:
             yield _line({"event": "error", "error": error.to_wire()})
+        except Exception as mistake:
+            yield _line({"event": "error", "error": _internal(mistake).to_wire()})
+            raise
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
@@ -155,6 +160,14 @@ async def _refuse(_: Request, error: Exception) -> Response:
     status = {NotFound: 404, EngineError: 503, TaskError: 422, InputError: 422}
     code = next((status[kind] for kind in status if isinstance(error, kind)), 409)
     return JSONResponse(error.to_wire(), status_code=code)
+
+
+async def _refuse_mistake(_: Request, mistake: Exception) -> Response:
+    return JSONResponse(_internal(mistake).to_wire(), status_code=500)
+
+
+def _internal(mistake: Exception) -> InternalError:
+    return InternalError(f"{type(mistake).__name__}: {mistake}")
 
 
 async def _refuse_http(_: Request, error: Exception) -> Response:

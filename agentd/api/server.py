@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -63,7 +64,7 @@ class Server(uvicorn.Server):
 
 
 class SameUserProtocol(H11Protocol):
-    """HTTP for the daemon's own user; a header must come within ten seconds."""
+    """HTTP for the daemon's own user; every request's header must come within HEADER_SECONDS."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -75,12 +76,14 @@ class SameUserProtocol(H11Protocol):
             log.warning("refused a connection of user %s", user)
             transport.abort()
             return
-        self._timer = self.loop.call_later(HEADER_SECONDS, self._expire)
+        self._arm()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; once a request is there, the header's time no longer counts."""
+        """Read on; the header's time counts until a request is there."""
         super().data_received(data)
-        if self.cycle is not None:
+        if self.conn.their_state is h11.IDLE:
+            self._arm()
+        else:
             self._disarm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,6 +94,10 @@ class SameUserProtocol(H11Protocol):
     def _expire(self) -> None:
         log.warning("closed a connection that sent no request within %g s", HEADER_SECONDS)
         self.transport.abort()
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEADER_SECONDS, self._expire)
 
     def _disarm(self) -> None:
         if self._timer:

@@ -55,7 +55,10 @@ class Agent:
 
     def hash(self, task: Task) -> str:
         """The task's hash with the model it would run on now."""
-        return task.hash(self.identities[task.model])
+        engine = self.engines[task.model]
+        # The file may have been mended or replaced since the start: what is loaded is the truth.
+        loaded = engine.info.sha256 if engine.loaded else ""
+        return task.hash(loaded or self.identities[task.model])
 
     def bind(self, name: str) -> tuple[str, str]:
         """What a new job of this task is bound to: (task hash, model name); raises `TaskError`."""
@@ -112,6 +115,12 @@ class Agent:
         """Find out which weights the user chose, by content; where they cannot be read, by path."""
         for name, settings in self.config.models.items():
             self.identities[name] = await _identify(settings, self.store)
+
+    async def write_views(self) -> None:
+        """Make the view of every task that can be used, as its output is now."""
+        for name, task in self.library.check().items():
+            if isinstance(task, Task):
+                await self.store.write(results.write_view, name, list(task.schema["properties"]))
 
     @contextlib.asynccontextmanager
     async def running_engine(self, model: str) -> AsyncIterator[EngineClient]:

@@ -26,8 +26,10 @@ def hold(lock: Path) -> Iterator[None]:
         file.truncate(0)
         json.dump({"pid": os.getpid(), "owner": current_owner()}, file)
         file.flush()
-        yield
-        file.truncate(0)
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def running_pid(lock: Path) -> int | None:

@@ -13,6 +13,7 @@ from agentd.api.app import AskBody, Events, RenderBody, RunBody
 from agentd.api.shapes import JobShape, job_shape, result_shape
 from agentd.ask.answer import Answer, answer
 from agentd.daemon.agent import Agent, now
+from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError
@@ -111,8 +112,9 @@ async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Req
     worker = Worker(agent, model, only=True)
     stopping = asyncio.Event()
     async with agent.running_engine(model):
-        work = asyncio.create_task(worker.run(stopping))
-        beat = asyncio.create_task(agent.heartbeat())
+        # Supervised as in the daemon: a worker that ended with an error would leave its caller waiting for ever.
+        work = asyncio.create_task(supervise(Duty("work", lambda: worker.run(stopping))))
+        beat = asyncio.create_task(supervise(Duty("heartbeat", agent.heartbeat)))
         try:
             yield Requests(agent, {model: worker})
         finally:

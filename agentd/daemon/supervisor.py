@@ -63,6 +63,8 @@ class Supervisor:
         freed = await agent.store.write(queue.release_dead, is_alive)
         if freed:
             log.info("%d jobs of a daemon that died are queued again", freed)
+        await agent.store.write(queue.adopt, list(agent.engines))
+        await agent.write_views()
         with bound_socket(agent.paths.socket) as sock, self._signals():
             engines = self._start([Duty(f"engine {e.name}", e.run) for e in agent.engines.values()])
             serve = self._start([Duty("serve", lambda: self._server.serve([sock]))])

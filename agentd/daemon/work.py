@@ -9,7 +9,15 @@ import random
 from collections.abc import Sequence
 
 from agentd.daemon.agent import Agent, now
-from agentd.errors import AgentdError, Cancelled, InternalError, ModelUnavailable, Superseded, Vanished
+from agentd.errors import (
+    AgentdError,
+    Cancelled,
+    InputError,
+    InternalError,
+    ModelUnavailable,
+    Superseded,
+    Vanished,
+)
 from agentd.readers.read import content_of, read_file
 from agentd.records import STDIN, Document, Job, path_of
 from agentd.store import documents, queue, results
@@ -22,15 +30,20 @@ async def process_one(agent: Agent, job: Job) -> None:
     """Do one claimed job, to its result or its named error."""
     try:
         task = agent.task(job.task)
+        if task.model != job.model:
+            # The task file or the config has changed since the job was made.
+            await agent.store.write(queue.hand_over, job, agent.owner, task.model)
+            agent.added.set()
+            return
         document = await read_input(agent, job)
         result = await run_task(task, document, agent.engines[task.model], job.priority)
-        await check_unchanged(job)
+        await check_unchanged(job.source, document.content)
         task_hash = agent.hash(task)
         await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now())
         log.info("job %d done: %s on %s in %.1f s", job.id, job.task, job.source, result.seconds)
     except ModelUnavailable as error:
         # Not the job's fault and not its try: it waits until there is a model again.
-        await agent.store.write(queue.release, agent.owner, job.id)
+        await agent.store.write(queue.release, agent.owner, job_id=job.id)
         log.warning("job %d waits: %s", job.id, error)
     except AgentdError as error:
         await record_failure(agent, job, error)
@@ -46,20 +59,26 @@ async def read_input(agent: Agent, job: Job) -> Document:
         if stored is None:
             raise Vanished("the text that was given on standard input is not stored any more")
         return stored
-    document = await asyncio.to_thread(read_file, path_of(job.source))
-    if document.content != job.content:
+    try:
+        document = await asyncio.to_thread(read_file, path_of(job.source))
+    except InputError:
+        # What is wrong may be wrong with another content, in the middle of an edit.
+        if job.was_read:
+            await check_unchanged(job.source, job.content)
+        raise
+    if job.was_read and document.content != job.content:
         raise Superseded
     return document
 
 
-async def check_unchanged(job: Job) -> None:
-    """Raise `Superseded` where the file was edited while the model read it. A file that moved is still true."""
-    if job.source != STDIN:
+async def check_unchanged(source: str, content: str) -> None:
+    """Raise `Superseded` where the file has another content by now. A file that moved is still true."""
+    if source != STDIN:
         try:
-            content = await asyncio.to_thread(content_of, path_of(job.source))
+            found = await asyncio.to_thread(content_of, path_of(source))
         except Vanished:
             return
-        if content != job.content:
+        if found != content:
             raise Superseded
 
 
@@ -85,6 +104,8 @@ class Worker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, and finish the job in hand."""
+        # A worker that failed (the disk was full, say) may have left its job claimed; nobody else would free it.
+        await self._agent.store.write(queue.release, self._agent.owner, model=self._model)
         while not stopping.is_set():
             await _either(self._agent.engines[self._model].wait_ready(), stopping.wait())
             if stopping.is_set():

@@ -32,6 +32,9 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
     """A connection with agentd's settings; raises `StoreError` for a file that is no database."""
     try:
         connection = sqlite3.connect(path, timeout=STEP_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as broken:
+        raise _explain(broken, path) from broken
+    try:
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit that was acknowledged survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
@@ -39,23 +42,23 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as broken:
+        connection.close()
         raise _explain(broken, path) from broken
     return Database(connection)
 
 
 def migrate(db: Database) -> None:
     """Bring the schema up to date; raises `NewerDatabase` for one that a later agentd wrote."""
-    known = {migration.name for migration in migrations.pending(db)}
-    known |= {migration.name for migration in migrations.applied(db) if migration.name in _all_names()}
-    unknown = {migration.name for migration in migrations.applied(db)} - known
+    unknown = {migration.name for migration in migrations.applied(db)} - _all_names()
     if unknown:
         raise NewerDatabase(
             f"the database was written by a later agentd (it has {', '.join(sorted(unknown))}): "
             "install that version, or set AGENTD_HOME to another folder"
         )
-    # One process migrates, any other that opens the same file waits and finds it done.
-    with transaction(db):
-        migrations.apply(db)
+    if migrations.pending(db):
+        # One process migrates, any other that opens the same file waits and finds it done.
+        with transaction(db):
+            migrations.apply(db)
 
 
 @contextlib.contextmanager
@@ -64,11 +67,12 @@ def transaction(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
+        # A commit that fails may leave the transaction open, and every later one would fail with it.
         if db.conn.in_transaction:
             db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 class Store:
@@ -77,7 +81,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stopping = threading.Event()
-        self._db = connect(path)
+        self._db = self._retrying(lambda: connect(path))
         try:
             self._retrying(lambda: migrate(self._db))
         except BaseException:
@@ -126,10 +130,10 @@ class Store:
         while True:
             try:
                 return attempt()
-            except sqlite3.Error as broken:
-                busy = isinstance(_explain(broken, self.path), StoreBusy)
-                if not busy or self._stopping.is_set() or time.monotonic() > deadline:
-                    raise _explain(broken, self.path) from broken
+            except (sqlite3.Error, StoreBusy) as broken:
+                told = broken if isinstance(broken, StoreBusy) else _explain(broken, self.path)
+                if not isinstance(told, StoreBusy) or self._stopping.is_set() or time.monotonic() > deadline:
+                    raise told from broken
 
 
 def _all_names() -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_FIELD = 19  # of /proc/PID/stat, counted from the state, which follows the name in parentheses
 
 
 def current_owner() -> str:
@@ -18,7 +19,7 @@ def is_alive(owner: str) -> bool:
     try:
         boot, pid, started = owner.rsplit(":", 2)
         return boot == _boot() and started == _started(int(pid))
-    except (ValueError, psutil.NoSuchProcess):
+    except (ValueError, OSError, psutil.NoSuchProcess):
         return False
 
 
@@ -29,6 +30,12 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
+    if _BOOT_ID.exists():
+        # Ticks since the boot: unlike psutil's time of day, they stay what they are when the clock is set.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if fields[0] == b"Z":
+            raise ProcessLookupError(pid)
+        return fields[_START_FIELD].decode()
     process = psutil.Process(pid)
     if process.status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(pid)

@@ -1,8 +1,9 @@
 """Where the folder triggers stand: what each file looked like when it was last taken.
 
 `take` commits a look at the disk together with the jobs it causes. The same content under the same path is one
-job; content that comes back after another is a new one; a file that moved takes its history along. What a
-folder is and when a file is ready, the trigger knows.
+job; content that comes back after another is a new one; a file that moved takes its history along; a job that
+missed its content (the file was away, or another one, just then) is queued again. What a folder is and when a
+file is ready, the trigger knows.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from datetime import datetime
 
 from sqlite_utils import Database
 
-from agentd.records import Event, timestamp
+from agentd.errors import Superseded, Vanished
+from agentd.records import Event, JobState, timestamp
 from agentd.store import queue
 
 
@@ -73,7 +75,7 @@ def first_scan(db: Database, task: str, root: str, now: datetime) -> bool:
 
 
 def take(db: Database, files: Sequence[Taken], bind: Binding, now: datetime) -> list[int]:
-    """Note these files as taken and add the jobs they cause; return the new jobs' ids."""
+    """Note these files as taken and queue the jobs they cause; return the jobs' ids."""
     added = []
     for file in files:
         job = _take_one(db, file, bind, now)
@@ -95,32 +97,40 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
     event = file.event
     task_hash, model = bind(event.task)
     before = _content_at(db, event.task, event.source)
-    if before is None:
-        _follow_rename(db, event, now)
+    if before is None and _follow_rename(db, event):
+        before = event.content
     _note(db, file)
     if not file.wanted:
         return None
+    if missed := _missed_job(db, event):
+        return queue.retry_job(db, missed, now).id
+    if before == event.content:
+        return (
+            None  # only touched or moved; where the task has changed since, its result is stale, not the file new
+        )
     same = list(
         db.query(
             "SELECT state FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ?",
             [event.task, task_hash, event.source, event.content],
         )
     )
-    returned = before is not None and before != event.content
-    if same and (not returned or any(row["state"] in ("queued", "running") for row in same)):
+    if same and (before is None or any(not JobState(row["state"]).final for row in same)):
         return None
-    if before == event.content and _has_any_job(db, event):
-        return None  # only touched, or the task has changed since: that makes the result stale, not this file new
     occasion = f"return {len(same)}" if same else event.occasion
     return queue.add(db, replace(event, occasion=occasion), task_hash, model, now)
 
 
-def _has_any_job(db: Database, event: Event) -> bool:
+def _missed_job(db: Database, event: Event) -> int | None:
+    """The newest job of this content, if all that went wrong is that the file was not so when it was read."""
     rows = db.query(
-        "SELECT 1 FROM jobs WHERE task = ? AND source = ? AND content = ? LIMIT 1",
+        "SELECT id, state, reason FROM jobs INDEXED BY jobs_by_source "
+        "WHERE task = ? AND source = ? AND content = ? ORDER BY id DESC LIMIT 1",
         [event.task, event.source, event.content],
     )
-    return any(True for _ in rows)
+    for row in rows:
+        if JobState(row["state"]).final and row["reason"] in (Vanished.code, Superseded.code):
+            return int(row["id"])
+    return None
 
 
 def _content_at(db: Database, task: str, source: str) -> str | None:
@@ -141,20 +151,21 @@ def _note(db: Database, file: Taken) -> None:
     )
 
 
-def _follow_rename(db: Database, event: Event, now: datetime) -> None:
-    """Give a new path the history of a missing file with the same content.
+def _follow_rename(db: Database, event: Event) -> bool:
+    """Give a new path the history of a missing file with the same content; False where there is none.
 
     Content and not the inode is what counts: an inode is given away again as soon as a file is deleted.
     """
     rows = list(
         db.query(
-            "SELECT source FROM positions WHERE task = ? AND content = ? AND gone IS NOT NULL "
-            "ORDER BY gone DESC LIMIT 1",
+            # Without statistics SQLite would rather walk every position of the task.
+            "SELECT source FROM positions INDEXED BY positions_by_content "
+            "WHERE task = ? AND content = ? AND gone IS NOT NULL ORDER BY gone DESC LIMIT 1",
             [event.task, event.content],
         )
     )
     if not rows:
-        return
+        return False
     old = rows[0]["source"]
     db.execute("DELETE FROM positions WHERE task = ? AND source = ?", [event.task, old])
     # A path that had this content before keeps its own jobs: those rows stay where they are.
@@ -166,9 +177,4 @@ def _follow_rename(db: Database, event: Event, now: datetime) -> None:
         "AND job_id IN (SELECT id FROM jobs WHERE source = ?)",
         [event.source, event.task, old, event.source],
     )
-    # It moved before it could be read: under its new name it can be.
-    db.execute(
-        "UPDATE jobs SET state = 'queued', reason = NULL, error = NULL, hint = NULL, finished = NULL, "
-        "attempts = 0, not_before = ? WHERE task = ? AND source = ? AND state = 'failed' AND reason = 'vanished'",
-        [timestamp(now), event.task, event.source],
-    )
+    return True

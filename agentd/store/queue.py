@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agentd.errors import AgentdError, EngineCrashed, NotFound
+from agentd.errors import AgentdError, EngineCrashed, NotFound, Vanished
 from agentd.records import Document, Event, Job, JobState, Priority, timestamp
 from agentd.store import retry
 from agentd.store.documents import keep_document
@@ -89,11 +89,31 @@ def release_dead(db: Database, alive: Callable[[str], bool]) -> int:
     return sum(release(db, owner) for owner in owners if not alive(owner))
 
 
-def release(db: Database, owner: str, job_id: int | None = None) -> int:
-    """Give back unfinished jobs of an owner, or one of them, as if they had not been started."""
-    if job_id is not None:
-        return _release(db, "owner = ? AND id = ?", [owner, job_id])
-    return _release(db, "owner = ?", [owner])
+def release(db: Database, owner: str, *, job_id: int | None = None, model: str | None = None) -> int:
+    """Give back unfinished jobs of an owner, all or those given, as if they had not been started."""
+    return _release(
+        db,
+        "owner = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR model = ?)",
+        [owner, job_id, job_id, model, model],
+    )
+
+
+def hand_over(db: Database, job: Job, owner: str, model: str) -> None:
+    """Give a claimed job back for another model, as if it had not been started."""
+    if release(db, owner, job_id=job.id):
+        db.execute("UPDATE jobs SET model = ? WHERE id = ?", [model, job.id])
+
+
+def adopt(db: Database, models: Sequence[str]) -> int:
+    """Give queued jobs whose model is none of `models` to the first of them; return how many.
+
+    Nobody would ever claim them; whoever does now finds out which model their task wants today.
+    """
+    cursor = db.execute(
+        "UPDATE jobs SET model = ? WHERE state = 'queued' AND model NOT IN (SELECT value FROM json_each(?))",
+        [models[0], json.dumps(list(models))],
+    )
+    return cursor.rowcount
 
 
 def finish(db: Database, job: Job, owner: str, now: datetime) -> bool:
@@ -104,6 +124,9 @@ def finish(db: Database, job: Job, owner: str, now: datetime) -> bool:
 def fail(db: Database, job: Job, owner: str, error: AgentdError, now: datetime, chance: float) -> JobState | None:
     """Record why a try ended, and what comes next; None where the owner lost its lease."""
     verdict = retry.judge(job, error, chance)
+    if isinstance(error, Vanished) and get(db, job.id).source != job.source:
+        # It moved after it was claimed: under its new name it can be read.
+        verdict = retry.Verdict(JobState.QUEUED)
     again = verdict.state is JobState.QUEUED
     if not _end(db, job, owner, now, verdict.state, error):
         return None

@@ -1,7 +1,7 @@
 """Results: what finished jobs produced. A job and its result commit together."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -107,11 +107,12 @@ def seconds_a_job(db: Database, model: str) -> float | None:
     return durations[len(durations) // 2] if durations else None
 
 
-def write_view(db: Database, task: str, properties: Mapping[str, Any]) -> None:
+def write_view(db: Database, task: str, properties: Iterable[str]) -> None:
     """Make `view_TASK`: a task's results with a column for each property, for plain SQL and Datasette."""
     name = _quoted("view_" + task.replace("-", "_"))
     columns = ", ".join(
-        f"json_extract(output, '$.' || {_text(json.dumps(key))}) AS {_quoted(key)}" for key in properties
+        f"json_extract(output, '$.' || {_text(json.dumps(key, ensure_ascii=False))}) AS {_quoted(key)}"
+        for key in properties
     )
     db.execute(f"DROP VIEW IF EXISTS {name}")
     db.execute(

@@ -26,7 +26,7 @@ class Verdict:
 
 
 def judge(job: Job, error: AgentdError, chance: float) -> Verdict:
-    """The verdict on `job`, whose counts include this try. `chance` is a random number in [0, 1)."""
+    """The verdict on `job`, whose attempts include this try. `chance` is a random number in [0, 1)."""
     if isinstance(error, (Superseded, Cancelled)):
         return Verdict(JobState.CANCELLED)
     if not error.retryable:

@@ -30,9 +30,9 @@ _CURRENT = "r.id = (SELECT max(id) FROM results WHERE task = r.task AND source =
 
 def find_passages(db: Database, terms: Sequence[str], limit: int) -> list[Hit]:
     """Passages that hold any of the terms, or whose document's result does; best first."""
-    if not terms:
-        return []
     query = " OR ".join(f'"{term}"' for term in map(_plain, terms) if term)
+    if not query:
+        return []
     rows = db.query(
         f"""
         WITH hits (passage, score) AS (
