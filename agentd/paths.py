@@ -6,12 +6,16 @@ created here but by `make_folders`.
 
 import hashlib
 import os
+import stat
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+from agentd.errors import AgentdError
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing NUL.
 SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
@@ -29,11 +33,16 @@ class Paths:
     socket: Path
 
     def make_folders(self) -> None:
-        """Create the folders, the socket's one for this user alone."""
+        """Create the folders, the socket's one for this user alone; raises `AgentdError` if it is another's."""
         for folder in (self.config.parent, self.tasks, self.database.parent, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.socket.parent.chmod(0o700)
+        folder = self.socket.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            # In /tmp, anybody could have made it first, and would then hear what is asked.
+            raise AgentdError(f"the socket's folder {folder} is not yours", hint=f"ls -ld '{folder}'")
+        folder.chmod(0o700)
 
 
 def find_paths() -> Paths:
@@ -46,7 +55,7 @@ def find_paths() -> Paths:
         config = Path(platformdirs.user_config_path("agentd"))
         data = Path(platformdirs.user_data_path("agentd"))
         state = Path(platformdirs.user_state_path("agentd"))
-        runtime = Path(platformdirs.user_runtime_path("agentd"))
+        runtime = _runtime_folder()
     return Paths(
         config=config / "config.yaml",
         tasks=config / "tasks",
@@ -57,11 +66,18 @@ def find_paths() -> Paths:
     )
 
 
+def _runtime_folder() -> Path:
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR (in a cron job, say) platformdirs warns and takes a folder that will do.
+        warnings.simplefilter("ignore")
+        return Path(platformdirs.user_runtime_path("agentd"))
+
+
 def _socket_path(path: Path) -> Path:
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    short = Path(platformdirs.user_runtime_path("agentd")) / name / "s"
+    short = _runtime_folder() / name / "s"
     if len(os.fsencode(short)) <= SOCKET_PATH_LIMIT:
         return short
     # The runtime folder itself may be deep (it follows TMPDIR on some systems); /tmp is not.

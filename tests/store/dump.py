@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 def schema(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     """Type, name and SQL of everything but what SQLite keeps for itself and the tables inside an FTS5 index."""
     rows = connection.execute(
-        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*' "
         "AND NOT (type = 'table' AND name GLOB '*_fts_*') "
         "ORDER BY type = 'trigger', type = 'index', rowid"
     )
