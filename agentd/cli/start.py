@@ -80,7 +80,7 @@ def start_detached(paths: Paths) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(paths):
+    while not (_pid(paths) == process.pid and _answers(paths)):
         if process.poll() is not None or time.monotonic() > deadline:
             said = paths.log.read_bytes()[begin:].decode("utf-8", "replace").strip()[-2000:]
             raise DaemonFailed(f"the daemon did not start:\n{said}", hint=f"less '{paths.log}'")
