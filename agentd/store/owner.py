@@ -30,12 +30,13 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
+    if _BOOT_ID.exists():
+        # Ticks since the boot: unlike psutil's time of day, they stay what they are when the clock is set.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if fields[0] == b"Z":
+            raise ProcessLookupError(pid)
+        return fields[_START_FIELD].decode()
     process = psutil.Process(pid)
     if process.status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(pid)
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.exists():
-        # In clock ticks since boot (proc(5), field 22). psutil adds the boot time, which moves with the clock:
-        # a process would become another one when the time is set.
-        return stat.read_text().rpartition(")")[2].split()[19]
     return f"{process.create_time():.2f}"
