@@ -1,0 +1,79 @@
+"""A real server on a real socket, with a scripted daemon behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from agentd.api.app import AskBody, Events, RenderBody, RunBody, create_app
+from agentd.api.server import Server, bound_socket
+from agentd.errors import AgentdError, EngineCrashed, NotFound, UnknownTask
+from agentd.paths import Paths
+from tests.waiting import wait_until
+
+
+class ScriptedDaemon:
+    """Says what it was told to say, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.closed = asyncio.Event()  # a stream came to its end, one way or another
+
+    async def run(self, body: RunBody) -> Events:
+        self.asked.append(body)
+        if body.task == "unknown":
+            raise UnknownTask("there is no task `unknown`")
+        yield {"event": "added", "jobs": [1]}
+        if body.task == "crash":
+            raise EngineCrashed("the engine died", hint="agentd status")
+        if body.task == "mistake":
+            raise ZeroDivisionError("division by zero")
+        yield {"event": "job", "job": {"source": "café"}}
+
+    async def ask(self, body: AskBody) -> Events:
+        try:
+            yield {"event": "text", "text": "one"}
+            await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+    async def render(self, body: RenderBody) -> dict[str, Any]:
+        raise ZeroDivisionError("division by zero")
+
+    async def retry(self, job_id: int) -> Any:
+        raise NotFound(f"there is no job {job_id}", hint="agentd jobs list")
+
+    async def cancel(self, job_id: int) -> Any:
+        raise AgentdError(f"job {job_id} is already done")
+
+    async def rerun_stale(self) -> list[int]:
+        return [7]
+
+
+@pytest.fixture
+def daemon() -> ScriptedDaemon:
+    return ScriptedDaemon()
+
+
+@pytest.fixture
+async def socket_path(paths: Paths, daemon: ScriptedDaemon) -> AsyncIterator[Path]:
+    async def report() -> Any:
+        return {"pid": 1}
+
+    with bound_socket(paths.socket) as sock:
+        server = Server(create_app(daemon, report))
+        serving = asyncio.create_task(server.serve([sock]))
+        await wait_until(lambda: server.started)
+        yield paths.socket
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+async def http(socket_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.AsyncHTTPTransport(uds=str(socket_path))
+    async with httpx.AsyncClient(transport=transport, base_url="http://agentd", timeout=30) as client:
+        yield client

@@ -1,0 +1,29 @@
+import json
+from dataclasses import asdict
+
+from agentd.api.shapes import JobShape, ResultShape, job_shape, result_shape
+from agentd.records import Job, JobState, Priority
+from agentd.store.results import StoredResult
+from tests.making import make_result
+
+JOB = Job(
+    *(1, "tag", "hash", "main", "/a", "0" * 64, "", Priority.TRIGGERED, JobState.FAILED),
+    *(2, 1, "empty", "it is empty", "cat /a", "c", "n", None, "f"),
+)
+
+
+def test_a_job_has_every_key_of_its_shape_as_plain_json() -> None:
+    shape = job_shape(JOB)
+    assert set(shape) == set(JobShape.__annotations__)
+    assert json.loads(json.dumps(shape)) == shape
+    assert (shape["state"], shape["priority"], shape["error"]) == ("failed", "triggered", "it is empty")
+    assert (shape["attempts"], shape["crashes"]) == (2, 1)
+
+
+def test_a_result_has_every_key_of_its_shape_as_plain_json() -> None:
+    result = make_result(seconds=1.23456)
+    shape = result_shape(StoredResult(5, 1, "tag", "hash", "/a", "0" * 64, "c", result), stale=True)
+    assert set(shape) == set(ResultShape.__annotations__)
+    assert json.loads(json.dumps(shape)) == shape
+    assert shape["coverage"] == asdict(result.coverage)
+    assert (shape["id"], shape["stale"], shape["seconds"]) == (5, True, 1.235)
