@@ -16,11 +16,8 @@ class DaemonClient:
     """One daemon. `seconds` bounds the wait for each part of an answer; None waits for ever."""
 
     def __init__(self, paths: Paths, seconds: float | None = 30.0) -> None:
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(paths.socket)),
-            base_url="http://agentd",
-            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
-        )
+        self._socket = str(paths.socket)
+        self._timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
 
     def get(self, path: str) -> Any:
         """The JSON at `path`."""
@@ -33,7 +30,7 @@ class DaemonClient:
     def stream(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
         """The events of a long answer, as they come; raises the error that ends it."""
         try:
-            with self._http.stream("POST", path, json=body, timeout=None) as response:
+            with self._open() as http, http.stream("POST", path, json=body, timeout=None) as response:
                 if response.is_error:
                     response.read()
                     raise _error(response)
@@ -45,9 +42,14 @@ class DaemonClient:
         except httpx.TransportError as broken:
             raise _unreachable(broken) from broken
 
+    def _open(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=self._socket)
+        return httpx.Client(transport=transport, base_url="http://agentd", timeout=self._timeout)
+
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         try:
-            response = self._http.request(method, path, json=body)
+            with self._open() as http:
+                response = http.request(method, path, json=body)
         except httpx.TransportError as broken:
             raise _unreachable(broken) from broken
         if response.is_error:

@@ -1,5 +1,7 @@
 """Daemons that are stopped when their test ends."""
 
+import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +14,11 @@ MakeDaemon = Callable[..., Daemon]
 
 @pytest.fixture
 def make_daemon(home: Path, tmp_path: Path) -> Iterator[MakeDaemon]:
-    """Make daemons; the config may be given."""
+    """Make daemons; the config or the model may be given."""
     made: list[Daemon] = []
 
-    def make(config: str | None = None) -> Daemon:
-        daemon = Daemon(home, tmp_path / "notes", config)
+    def make(config: str | None = None, model: str = "fake") -> Daemon:
+        daemon = Daemon(home, tmp_path / "notes", config, model)
         made.append(daemon)
         return daemon
 
@@ -32,3 +34,11 @@ def daemon(make_daemon: MakeDaemon) -> Daemon:
     made = make_daemon()
     made.start()
     return made
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Chance that can be had again: the seed is printed with a failure, and SEED sets it."""
+    seed = int(os.environ.get("SEED") or random.randrange(2**32))
+    print(f"SEED={seed}")
+    return random.Random(seed)

@@ -10,13 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from agentd.cli.client import DaemonClient
+from agentd.paths import find_paths
 from tests.waiting import wait_for
 
-FAKE_CONFIG = """\
+CONFIG = """\
 models:
-  main: {{path: fake}}
+  main: {{path: {model}}}
 watch:
-  - {{path: "{folder}", task: {task}, settle: {settle}}}
+  - {{path: "{folder}", task: note-tagging, settle: 100ms}}
 vocabularies:
   tags: [python, garden, kitchen]
 """
@@ -25,14 +29,14 @@ vocabularies:
 class Daemon:
     """`agentd start` on one home, watching one folder."""
 
-    def __init__(self, home: Path, folder: Path, config: str | None = None) -> None:
+    def __init__(self, home: Path, folder: Path, config: str | None = None, model: str = "fake") -> None:
         self.home = home
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
+        self._said = 0  # length of the log when this daemon was started
         home.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        text = config or FAKE_CONFIG.format(folder=folder, task="note-tagging", settle="100ms")
-        (home / "config.yaml").write_text(text)
+        (home / "config.yaml").write_text(config or CONFIG.format(folder=folder, model=model))
 
     @property
     def database(self) -> Path:
@@ -40,9 +44,12 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        return (self.home / "test.log").read_text("utf-8", "replace")
+        """What every daemon of this home has said so far."""
+        file = self.home / "test.log"
+        return file.read_text("utf-8", "replace") if file.exists() else ""
 
     def start(self, *, ready: bool = True) -> None:
+        self._said = len(self.log)
         with (self.home / "test.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "agentd", "start"],
@@ -51,13 +58,17 @@ class Daemon:
                 stderr=log,
             )
         if ready:
-            wait_for(self.is_ready, 60, "a ready daemon")
+            wait_for(lambda: (self.status() or {}).get("ready"), 60, "a ready daemon")
 
-    def is_ready(self) -> bool:
+    @property
+    def pid(self) -> int:
         assert self.process is not None
-        assert self.process.poll() is None, self.log
-        done = self.agentd("status", "--json")
-        return done.returncode == 0 and bool(json.loads(done.stdout)["ready"])
+        return self.process.pid
+
+    @property
+    def child(self) -> psutil.Process:
+        """The engine child."""
+        return psutil.Process(self.status()["models"]["main"]["child_pid"])
 
     def agentd(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would."""
@@ -70,13 +81,26 @@ class Daemon:
             timeout=120,
         )
 
-    def json(self, *words: str) -> Any:
+    def json(self, *words: str, code: int = 0) -> Any:
         done = self.agentd(*words, "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
     def status(self) -> Any:
-        return self.json("status")
+        """What `agentd status --json` prints, without a process for it; None where nobody answers yet."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log
+        # A connection that is refused costs httpx a socket, about which Python then warns.
+        if "agentd is running" not in self.log[self._said :]:
+            return None
+        return DaemonClient(find_paths()).get("/v1/status")
+
+    def write(self, name: str, text: str = "") -> Path:
+        """A file in the watched folder."""
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text or f"# {name}\n\nThe note {name} tells of pears.\n")
+        return file
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Send a signal and wait for the end; the exit code."""
@@ -107,3 +131,13 @@ class Daemon:
 
     def wait_done(self, count: int, seconds: float = 60) -> None:
         wait_for(lambda: self.counts().get("done", 0) >= count, seconds, f"{count} jobs done: {self.counts()}")
+
+    def check_once_each(self, files: int) -> None:
+        """Nothing lost and nothing twice: a job and a result for every file, each at the first counted try."""
+        assert self.counts() == {"done": files}
+        assert self.query("SELECT count(DISTINCT source), max(attempts), max(crashes) FROM jobs") == [
+            (files, 1, 0)
+        ]
+        assert self.query("SELECT count(*), count(DISTINCT source) FROM results") == [(files, files)]
+        assert self.query("SELECT count(*) FROM jobs WHERE owner IS NOT NULL OR reason IS NOT NULL") == [(0,)]
+        assert self.query("PRAGMA integrity_check") == [("ok",)]

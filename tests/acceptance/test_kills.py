@@ -1,0 +1,108 @@
+"""The daemon is killed at random moments, and its engine child in the middle of a job."""
+
+import random
+import signal
+
+import psutil
+import pytest
+
+from tests.acceptance.conftest import MakeDaemon
+from tests.acceptance.daemon import Daemon
+from tests.waiting import wait_for
+
+
+def random_moment(daemon: Daemon, rng: random.Random, expected: int) -> None:
+    """Wait for a random number of log lines, or for a job to be in hand; then for a few looks more."""
+    begin = daemon.log.count("\n")
+    if rng.random() < 0.3:
+        lines = rng.randrange(3)
+        wait_for(lambda: daemon.log.count("\n") - begin >= lines, 60, "log lines")
+    else:
+        done = daemon.counts().get("done", 0) + rng.randrange(3)
+        wait_for(lambda: daemon.counts().get("done", 0) >= min(done, expected), 60, "jobs done")
+        # Looked at without a pause: a fake job is over in a few milliseconds.
+        wait_for(
+            lambda: any(
+                counts.get("running", 0) or counts.get("done", 0) >= expected
+                for counts in (daemon.counts() for _ in range(100))
+            ),
+            60,
+            "a job in hand",
+        )
+    for _ in range(rng.randrange(10)):
+        daemon.counts()
+
+
+def kill_while_working(daemon: Daemon, rng: random.Random, *, kills: int, files: int) -> None:
+    """Files come in while the daemon is killed and started again; then it may finish."""
+    leases: dict[int, str] = {}
+    for number in range(kills):
+        for index in range(number * files // kills, (number + 1) * files // kills):
+            daemon.write(f"folder {index % 3}/note-{index}.md")
+        daemon.start(ready=False)
+        random_moment(daemon, rng, (number + 1) * files // kills)
+        assert daemon.kill() == -signal.SIGKILL
+        leases |= daemon.query("SELECT id, lease_until FROM jobs WHERE state = 'running'")
+    daemon.start()
+    daemon.wait_done(files, 120)
+    daemon.check_once_each(files)
+    assert leases, "no kill hit a job in hand"
+    finished = dict(daemon.query("SELECT id, finished FROM jobs"))
+    assert all(finished[job] < lease for job, lease in leases.items()), "a lease was waited for"
+    daemon.stop()
+
+
+def test_thirty_kills_lose_nothing_and_do_nothing_twice(make_daemon: MakeDaemon, rng: random.Random) -> None:
+    kill_while_working(make_daemon(), rng, kills=30, files=40)
+
+
+@pytest.mark.slow
+def test_three_hundred_kills_lose_nothing_and_do_nothing_twice(
+    make_daemon: MakeDaemon, rng: random.Random
+) -> None:
+    kill_while_working(make_daemon(), rng, kills=300, files=400)
+
+
+def test_kills_with_a_real_model_lose_nothing_and_leave_no_child(
+    make_daemon: MakeDaemon, rng: random.Random
+) -> None:
+    daemon = make_daemon(model="starter")
+    children = []
+    for number in range(6):
+        daemon.write(f"note-{number}.md")
+    for _ in range(3):
+        daemon.start()
+        children.append(daemon.child)
+        daemon.wait_done(daemon.counts().get("done", 0) + rng.randrange(2))
+        wait_for(lambda: daemon.counts().get("running", 0), what="a job in hand")
+        for _ in range(rng.randrange(1000)):
+            daemon.counts()
+        daemon.kill()
+    daemon.start()
+    daemon.wait_done(6)
+    daemon.check_once_each(6)
+    gone, alive = psutil.wait_procs(children, 10)
+    assert len(gone) == 3, alive
+    daemon.stop()
+
+
+def test_an_engine_child_that_crashes_in_a_job_is_replaced_and_the_job_done_once(
+    make_daemon: MakeDaemon,
+) -> None:
+    daemon = make_daemon(model="starter")
+    daemon.start()
+    child, before = daemon.child, daemon.pid
+    idle = child.cpu_times().user
+    daemon.write("pears.md", "# Pears\n\n" + "Prune the pear tree in February, before the sap rises.\n" * 20)
+    wait_for(lambda: daemon.counts().get("running", 0), what="a job in hand")
+    wait_for(lambda: child.cpu_times().user > idle + 0.2, what="the child to work on it")
+    child.send_signal(signal.SIGSEGV)
+    daemon.wait_done(1)
+    status = daemon.status()
+    assert status["pid"] == before
+    assert status["models"]["main"]["restarts"] == 1
+    assert status["models"]["main"]["child_pid"] != child.pid
+    assert daemon.query("SELECT state, attempts, crashes FROM jobs") == [("done", 2, 1)]
+    assert daemon.query("SELECT count(*) FROM results") == [(1,)]
+    assert "died of SIGSEGV" in daemon.log
+    daemon.stop()
