@@ -9,13 +9,14 @@ import contextlib
 import re
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
 from typing import Any
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.errors import ModelUnavailable
@@ -58,14 +59,16 @@ class ChatTemplate:
 
     def __init__(self, source: str | None, bos: str, eos: str) -> None:
         self._special = {"bos_token": bos, "eos_token": eos}
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
         try:
             with _time_bound(SECONDS):
                 self._template = environment.from_string(source or DEFAULT_TEMPLATE)
-        except (jinja2.TemplateError, TimeoutError, RecursionError) as broken:
+        except Exception as broken:
             raise ModelUnavailable(f"the model's chat template is broken: {broken}") from broken
+        # Tried out at once: a model whose template cannot be run is no model, and no job should find that out.
+        self.render((Message("system", "."), Message("user", ".")))
 
     def render(self, messages: tuple[Message, ...]) -> Prompt:
         """The prompt of these messages. Models that can think aloud are told not to."""
@@ -104,9 +107,26 @@ class ChatTemplate:
                 merged = {"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
                 return self._run([merged, *turns[2:]])
             raise ModelUnavailable(f"the model's chat template is broken: {broken}") from broken
-        except (TimeoutError, RecursionError, TypeError, ValueError, MemoryError) as broken:
+        except ModelUnavailable:
+            raise
+        except Exception as broken:
+            # A foreign program can fail in any way that Python has.
             raise ModelUnavailable(f"the model's chat template cannot be run: {broken}") from broken
         return "".join(parts)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox without the sums that take for ever or fill the memory in one step, which no alarm ends."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Refuse every power, and a text or list that is repeated beyond `MAX_LENGTH`."""
+        repeated = [side for side in (left, right) if isinstance(side, Sized)]
+        times = [side for side in (left, right) if isinstance(side, int)]
+        if operator == "**" or (repeated and times and len(repeated[0]) * times[0] > MAX_LENGTH):
+            raise SecurityError(f"`{operator}` is too much for a chat template")
+        return super().call_binop(context, operator, left, right)
 
 
 def _raise(message: str) -> None:

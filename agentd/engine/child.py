@@ -8,7 +8,7 @@ end of the socket closes, it ends at once, even inside llama.cpp.
     {settings}               first frame            {event: ready, info} or {event: failed, error}
     {id, op: generate, …}                           {id, event: started}, {id, event: text, text}…,
                                                     {id, event: done, value} or {id, event: error, error}
-    {id, op: render | check, …}                     {id, event: done, value} or {id, event: error, error}
+    {id, op: render | check, …}                     the same, without text
     {id, op: cancel}                                the request ends with the error `cancelled`
                                                     {event: alive} about once a second while it works
 """
@@ -112,6 +112,7 @@ class Child:
                 self._answer(backend, number, frame)
 
     def _answer(self, backend: Backend, number: int, frame: Frame) -> None:
+        self._send({"id": number, "event": "started"})
         try:
             if frame["op"] == "render":
                 value: Any = dataclasses.asdict(backend.render(_request(frame)))
@@ -124,8 +125,10 @@ class Child:
             self._send({"id": number, "event": "done", "value": value})
 
     def _generate(self, backend: Backend, number: int, request: Request) -> None:
-        self._send({"id": number, "event": "started"})
         try:
+            if number in self._cancelled:
+                raise Cancelled
+            self._send({"id": number, "event": "started"})
             generation = self._steps(backend, number, request)
         except AgentdError as error:
             self._send({"id": number, "event": "error", "error": error.to_wire()})

@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 
 from agentd.engine import weights
-from agentd.engine.frames import BrokenFrame, Frame, encode, read_frame
+from agentd.engine.frames import MAX_FRAME, BrokenFrame, Frame, encode, read_frame
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, EngineCrashed, EngineTimeout, ModelUnavailable
+from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
 from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
 
 log = logging.getLogger("agentd.engine")
@@ -39,7 +39,8 @@ HEADROOM = 4 * 1024**3  # bytes beside the weights: KV cache, compute buffers, t
 class _Call:
     future: asyncio.Future[Any]
     on_text: OnText | None = None
-    started: bool = False
+    started: bool = False  # the child has begun with it
+    ended: bool = False  # the child is through with it, or gone
 
 
 class EngineClient:
@@ -89,31 +90,28 @@ class EngineClient:
 
     async def render(self, messages: tuple[Message, ...]) -> Rendered:
         """The exact prompt for these messages."""
-        frame = {"op": "render", **_fields(Request(messages))}
-        return Rendered(**await self._ask(frame, seconds=self.settings.stall))
+        return Rendered(**await self._ask({"op": "render", **_fields(Request(messages))}))
 
     async def check_schema(self, schema: dict[str, Any]) -> None:
         """Raise `BadSchema` where the schema cannot be compiled."""
-        await self._ask({"op": "check", "schema": schema}, seconds=self.settings.stall)
+        await self._ask({"op": "check", "schema": schema})
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
         """Answer a request. Cancelling the awaiting task cancels it in the child too."""
-        frame = {"op": "generate", **_fields(request)}
-        # The child keeps the bound itself, from when it begins; this one catches a child that cannot.
-        return Generation(**await self._ask(frame, on_text=on_text, seconds=None))
+        return Generation(**await self._ask({"op": "generate", **_fields(request)}, on_text))
 
     async def run(self) -> None:
         """Keep a child alive until cancelled."""
         backoff = FIRST_BACKOFF
         while True:
-            started = time.monotonic()
+            started, looked = time.monotonic(), _stamp(self.settings)
             try:
                 await self._live()
             except ModelUnavailable as error:
                 self.error = error
                 self._tried.set()
                 log.error("model %s: %s", self.name, error)
-                await self._changed_weights()
+                await self._changed_weights(looked)
                 continue
             self.restarts += 1
             if time.monotonic() - started > STEADY_SECONDS:
@@ -136,10 +134,10 @@ class EngineClient:
         finally:
             theirs.close()
         self._process, self._ending = process, ""
-        reader, self._writer = await asyncio.open_connection(sock=ours)
         self._last_frame = time.monotonic()
         watcher = asyncio.create_task(self._watch(process))
         try:
+            reader, self._writer = await asyncio.open_connection(sock=ours)
             self._send({"settings": self.settings.model_dump(mode="json")})
             async with asyncio.timeout(LOAD_SECONDS):
                 self._greet(await read_frame(reader))
@@ -151,13 +149,13 @@ class EngineClient:
         finally:
             watcher.cancel()
             await self._bury(process)
-        self._fail_calls(self._obituary(process))
+            self._fail_calls(self._obituary(process))
 
     def _greet(self, frame: Frame | None) -> None:
         if frame is None:
             return
         if frame["event"] == "failed":
-            raise AgentdError.from_wire(frame["error"])
+            raise ModelUnavailable(frame["error"]["message"], hint=frame["error"]["hint"])
         self._info, self.error = ModelInfo(**frame["info"]), None
         self._ready.set()
         self._tried.set()
@@ -171,26 +169,33 @@ class EngineClient:
             case "started":
                 call.started = True
             case "text":
-                if call.on_text:
-                    call.on_text(frame["text"])
+                self._pass_on(call, frame["text"])
             case "done":
+                call.ended = True
                 call.future.set_result(frame["value"])
             case "error":
+                call.ended = True
                 call.future.set_exception(AgentdError.from_wire(frame["error"]))
 
-    async def _ask(self, frame: Frame, *, seconds: float | None, on_text: OnText | None = None) -> Any:
+    def _pass_on(self, call: _Call, text: str) -> None:
+        try:
+            if call.on_text:
+                call.on_text(text)
+        except Exception as mistake:  # noqa: BLE001 - it goes to whoever asked, and must not end the child
+            call.future.set_exception(mistake)
+
+    async def _ask(self, frame: Frame, on_text: OnText | None = None) -> Any:
         if not self.loaded:
             raise self._unavailable()
         number = next(self._numbers)
         call = self._calls[number] = _Call(asyncio.get_running_loop().create_future(), on_text)
         try:
             self._send({"id": number, **frame})
-            async with asyncio.timeout(seconds):
-                return await call.future
-        except TimeoutError:
-            raise EngineTimeout(f"model {self.name} did not answer within {seconds:g} s") from None
+            return await call.future
+        except BrokenFrame as broken:
+            raise TooLong(f"the request is {broken}, the largest has {MAX_FRAME:,}") from broken
         finally:
-            if not call.future.done() or call.future.cancelled():
+            if not call.ended:
                 self._send({"id": number, "op": "cancel"})
             del self._calls[number]
 
@@ -199,12 +204,11 @@ class EngineClient:
             self._writer.write(encode(frame))
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """End the child when it outgrows its memory, or is busy and makes no progress."""
+        """End the child when it outgrows its memory, or owes an answer and makes no progress."""
         limit = self._memory_limit()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            busy = any(call.started for call in self._calls.values())
-            if not busy:
+            if not self._calls:
                 self._last_frame = time.monotonic()
             elif time.monotonic() - self._last_frame > self.settings.stall:
                 self._ending = f"made no progress for {self.settings.stall:g} s"
@@ -250,6 +254,7 @@ class EngineClient:
         self.error = error
         self._tried.set()
         for call in self._calls.values():
+            call.ended = True
             if not call.future.done():
                 call.future.set_exception(error if call.started else ModelUnavailable(error.message))
 
@@ -258,9 +263,8 @@ class EngineClient:
             return ModelUnavailable(self.error.message, hint=self.error.hint)
         return ModelUnavailable(f"model {self.name} is still loading")
 
-    async def _changed_weights(self) -> None:
-        """Wait until the file of the model looks different, so that mending it is enough."""
-        before = _stamp(self.settings)
+    async def _changed_weights(self, before: weights.FileStamp | None) -> None:
+        """Wait until the file of the model looks different from `before`, so that mending it is enough."""
         while _stamp(self.settings) == before:
             await asyncio.sleep(WATCH_SECONDS)
 

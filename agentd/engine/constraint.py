@@ -1,11 +1,13 @@
 """Answers held to a schema while they are generated, through llguidance.
 
 llguidance answers a bad schema with an error, where llama.cpp's own grammars crash the process. Beside JSON
-Schema one keyword is known, `model.WORDS_OF`: a string made of words of a text, in order, so that a quote
-cannot be made up. It is compiled to a Lark grammar around the JSON parts. No tokens are chosen here.
+Schema two keywords are known, `model.WORDS_OF` and `model.IN_ORDER`: a string made of words of a text, and a list
+of choices in their order, so that a quote cannot be made up and a sentence not be told twice. Both are compiled to
+a Lark grammar around the JSON parts.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +18,14 @@ from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
 from agentd.errors import BadSchema
-from agentd.model import WORDS_OF
+from agentd.model import IN_ORDER, WORDS_OF
 
 _COMPACT = {"whitespace_flexible": False}
 
 
 def compile_schema(schema: dict[str, Any]) -> str:
     """The llguidance grammar of a schema; raises `BadSchema`."""
-    if not _binds_words(schema):
+    if not _needs_lark(schema):
         grammar = LLMatcher.grammar_from_json_schema(schema | {"x-guidance": _COMPACT})
     else:
         grammar = LLMatcher.grammar_from_lark(_Lark().compile(schema))
@@ -76,14 +78,17 @@ class Constraint:
             raise BadSchema(f"the output schema cannot be followed: {self._matcher.get_error()}")
 
 
-def _binds_words(schema: Any) -> bool:
+def _needs_lark(schema: Any) -> bool:
     if isinstance(schema, dict):
-        return WORDS_OF in schema or any(_binds_words(value) for value in schema.values())
-    return isinstance(schema, list) and any(_binds_words(value) for value in schema)
+        return WORDS_OF in schema or IN_ORDER in schema or any(_needs_lark(value) for value in schema.values())
+    return isinstance(schema, list) and any(_needs_lark(value) for value in schema)
 
 
 class _Lark:
-    """Writes a Lark grammar of objects, bounded arrays, choices and bound strings around `%json` parts."""
+    """Writes a Lark grammar of objects, bounded arrays, choices and bound strings around `%json` parts.
+
+    An object that holds a bound string is written with all its properties, required or not.
+    """
 
     def __init__(self) -> None:
         self._rules: list[str] = []
@@ -95,15 +100,24 @@ class _Lark:
     def _rule(self, schema: dict[str, Any]) -> str:
         if WORDS_OF in schema:
             return self._words(schema[WORDS_OF])
-        if not _binds_words(schema):
+        if not _needs_lark(schema):
             return self._add("%json " + json.dumps(schema | {"x-guidance": _COMPACT}))
         if "anyOf" in schema:
-            return self._add(" | ".join(self._rule(choice) for choice in schema["anyOf"]))
+            return self._add(" | ".join(self._choice(choice) for choice in schema["anyOf"]))
         if schema.get("type") == "object":
             return self._object(schema)
+        if IN_ORDER in schema:
+            return self._in_order(schema)
         if schema.get("type") == "array":
             return self._array(schema)
-        raise BadSchema(f"{WORDS_OF} stands below a keyword that cannot hold it")
+        raise BadSchema(f"{WORDS_OF} or {IN_ORDER} stands below a keyword that cannot hold it")
+
+    def _choice(self, schema: dict[str, Any]) -> str:
+        # The lexer takes the longest match: were one choice to begin with `{` and the next with `{"found":`,
+        # the first could never be taken. So every object that is a choice is written the same way.
+        if schema.get("type") == "object" and schema.get("properties"):
+            return self._object(schema)
+        return self._rule(schema)
 
     def _object(self, schema: dict[str, Any]) -> str:
         parts = []
@@ -113,15 +127,34 @@ class _Lark:
         return self._add(" ".join([*parts, '"}"']))
 
     def _array(self, schema: dict[str, Any]) -> str:
-        low, high = schema.get("minItems", 0), schema["maxItems"]
+        low, high = schema.get("minItems", 0), schema.get("maxItems", 0)
+        if not 0 <= low <= high or not high:
+            raise BadSchema(f"an array of {WORDS_OF} needs minItems and maxItems in order, not {low} and {high}")
         item = self._rule(schema["items"])
         rest = f'("," {item}){{{max(low - 1, 0)},{high - 1}}}'
         body = f'"[" {item} {rest} "]"'
         return self._add(body if low else f'{body} | "[]"')
 
+    def _in_order(self, schema: dict[str, Any]) -> str:
+        """A chain of rules, each of which takes a choice or passes it over: its length is items × choices."""
+        choices, count = schema["items"]["enum"], schema["maxItems"]
+        if schema["minItems"] != count or not 1 <= count <= len(choices):
+            raise BadSchema(f"a list in order needs minItems equal to maxItems, at most {len(choices)}")
+        texts = [self._add(json.dumps(json.dumps(choice, ensure_ascii=False))) for choice in choices]
+        last: list[str | None] = [None] * (len(choices) + 1)  # rules for what may follow from each choice on
+        for left in range(1, count + 1):
+            rules: list[str | None] = [None] * (len(choices) + 1)
+            for index in range(len(choices) - left, -1, -1):
+                take = f'{texts[index]} "," {last[index + 1]}' if left > 1 else texts[index]
+                skip = rules[index + 1]
+                rules[index] = self._add(f"{take} | {skip}" if skip else take)
+            last = rules
+        return self._add(f'"[" {last[0]} "]"')
+
     def _words(self, text: str) -> str:
-        # The answer is JSON, so the words are matched as JSON writes them.
-        escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+        # The answer is JSON, so the words are matched as JSON writes them. Line ends and control characters
+        # only part words: their escapes hold letters, and a quote could end within one.
+        escaped = json.dumps(re.sub(r"[\x00-\x1f]+", " ", text), ensure_ascii=False)[1:-1]
         terminal = f"WORDS{len(self._rules)}"
         self._rules.append(f'{terminal}: %regex {{"substring_words": {json.dumps(escaped)}}}')
         return self._add(rf'"\"" {terminal} "\""')

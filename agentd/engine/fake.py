@@ -5,6 +5,8 @@ process. It reads nothing and understands nothing.
 """
 
 import json
+import math
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,7 @@ from agentd.engine.constraint import compile_schema
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.engine.step import Step
 from agentd.errors import BadSchema, TooLong
-from agentd.model import WORDS_OF, Generation, ModelInfo, Rendered, Request
+from agentd.model import IN_ORDER, WORDS_OF, Generation, ModelInfo, Rendered, Request
 
 CONTEXT = 8192
 _WORD = "fake"
@@ -79,10 +81,17 @@ def placeholder(schema: dict[str, Any]) -> Any:
     match schema.get("type"):
         case "object":
             return {name: placeholder(value) for name, value in schema.get("properties", {}).items()}
+        case "array" if IN_ORDER in schema:
+            return list(schema["items"]["enum"][: schema["minItems"]])
         case "array":
-            return [placeholder(schema["items"])] * max(schema.get("minItems", 1), 1)
-        case "integer" | "number":
-            return max(schema.get("minimum", 0), min(schema.get("maximum", 1), 1))
+            count = max(schema.get("minItems", 0), min(schema.get("maxItems", 1), 1))
+            return [placeholder(schema["items"]) for _ in range(count)]
+        case "integer":
+            most = min(math.floor(schema.get("maximum", 1)), 1)
+            return max(math.ceil(schema.get("minimum", most)), most)
+        case "number":
+            most = min(schema.get("maximum", 1), 1)
+            return max(schema.get("minimum", most), most)
         case "boolean":
             return True
         case "null":
@@ -94,5 +103,7 @@ def placeholder(schema: dict[str, Any]) -> Any:
 
 def _string(schema: dict[str, Any]) -> str:
     least = int(schema.get("minLength", 1))
-    word = _WORD * max(1, -(-least // len(_WORD)))
-    return word[: int(schema.get("maxLength", len(word)))]
+    word = (_WORD * max(1, -(-least // len(_WORD))))[: int(schema.get("maxLength", max(least, len(_WORD))))]
+    if "pattern" in schema and not re.search(schema["pattern"], word):
+        raise BadSchema(f"the fake model has no text for the pattern {schema['pattern']}")
+    return word

@@ -8,6 +8,7 @@ and no request.
 import ctypes
 import os
 import re
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ class LogTail:
                 self.lines.append(line.strip())
 
     def error(self) -> str:
-        """The last line that speaks of an error, or else nothing."""
+        """The first line that speaks of an error, which later ones only follow from; or else nothing."""
         words = ("error", "failed", "unable", "invalid", "not supported", "requires")
         found = [line for line in self.lines if any(word in line.lower() for word in words)]
         return found[0] if found else ""
@@ -129,7 +130,10 @@ class Llama:
 
     def constraint_tokenizer(self) -> llguidance.LLTokenizer:
         """The vocabulary as llguidance wants it; takes a third of a second, so keep it."""
-        return lltokenizer_from_vocab(self._vocab, eos_token=sorted(self.end_tokens))
+        with warnings.catch_warnings():
+            # llguidance calls llama.cpp by older names, which still work.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return lltokenizer_from_vocab(self._vocab, eos_token=sorted(self.end_tokens))
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Tokens of `text`. Only with `special` can text become control tokens: never for a document."""

@@ -45,10 +45,10 @@ def find_weights(settings: ModelSettings) -> Path:
     if path is None:
         raise ModelUnavailable(f"`{FAKE}` has no weights")
     try:
+        if path.exists() and not path.is_file():
+            raise ModelUnavailable(f"{path} is not a file", hint="agentd config path")
         with path.open("rb") as file:
             magic = file.read(4)
-    except IsADirectoryError:
-        raise ModelUnavailable(f"{path} is a folder, not a GGUF file", hint="agentd config path") from None
     except OSError as broken:
         raise ModelUnavailable(
             f"cannot open the model {path}: {broken.strerror}", hint="agentd config path"

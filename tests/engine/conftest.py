@@ -1,0 +1,63 @@
+"""The real starter model, in this process and in a child."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from agentd.engine.client import EngineClient
+from agentd.engine.local import LocalModel
+from agentd.engine.settings import ModelSettings
+from agentd.errors import EngineError
+from agentd.model import Generation, Message, Request
+
+Running = Callable[[ModelSettings], AbstractAsyncContextManager[EngineClient]]
+
+
+@pytest.fixture(scope="session")
+def model() -> LocalModel:
+    """The starter model in this process; one thread, since two that wait for each other on a busy machine crawl."""
+    return LocalModel(ModelSettings(context=1024, threads=1))
+
+
+@contextlib.asynccontextmanager
+async def running(settings: ModelSettings) -> AsyncIterator[EngineClient]:
+    """A client whose duty runs for as long as the block, not necessarily with a model."""
+    client = EngineClient("main", settings)
+    life = asyncio.create_task(client.run())
+    try:
+        yield client
+    finally:
+        life.cancel()
+        await asyncio.wait({life})
+        assert client.pid is None
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restarts and watches without the patience of a daemon."""
+    monkeypatch.setattr("agentd.engine.client.FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr("agentd.engine.client.WATCH_SECONDS", 0.05)
+    yield
+
+
+def ask(content: str, system: str = "You are brief.", **bounds: object) -> Request:
+    """A request of two turns."""
+    return Request((Message("system", system), Message("user", content)), **bounds)  # type: ignore[arg-type]
+
+
+def generate(model: LocalModel, request: Request) -> Generation:
+    """Run a request to its end, in this process."""
+    *_, last = model.generate(request)
+    assert last.generation is not None
+    return last.generation
+
+
+async def outcome(task: asyncio.Task[Generation]) -> Generation | EngineError:
+    """What a request came to, as a value."""
+    try:
+        return await task
+    except EngineError as error:
+        return error
