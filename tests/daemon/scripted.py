@@ -1,0 +1,62 @@
+"""A model that says what a test tells it to say, in place of an engine child."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agentd.engine.settings import ModelSettings
+from agentd.errors import AgentdError, ModelUnavailable
+from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
+
+GOOD = '{"title": "Pears", "tags": ["garden"]}'
+SHA256 = "5" * 64
+
+Answer = str | BaseException | Callable[[], Awaitable[str]]
+
+
+class ScriptedEngine:
+    """Looks like an `EngineClient`. A call for which there is no answer left fails the test."""
+
+    def __init__(self, name: str = "main", *answers: Answer, loaded: bool = True) -> None:
+        self.name = name
+        self.settings = ModelSettings(path="fake")
+        self.answers = list(answers)
+        self.unexpected = 0
+        self.error: AgentdError | None = None
+        self.restarts = 0
+        self.pid = None
+        self.ready = asyncio.Event()
+        if loaded:
+            self.ready.set()
+
+    @property
+    def loaded(self) -> bool:
+        return self.ready.is_set()
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo("/m/main.gguf", "a scripted model", SHA256, 1000, "q8_0/q8_0", 0, 0, False)
+
+    async def wait_ready(self) -> None:
+        await self.ready.wait()
+
+    async def wait_loaded(self) -> None:
+        if not self.loaded:
+            raise ModelUnavailable
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def render(self, messages: tuple[Message, ...]) -> Rendered:
+        text = "\n".join(message.content for message in messages)
+        return Rendered(text, len(text) // 4)
+
+    async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
+        if not self.answers:
+            self.unexpected += 1
+            raise AssertionError("an unexpected call of the model")
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        text: Any = answer if isinstance(answer, str) else await answer()
+        return Generation(text, "end", 10, 0, 5, 0.1)
