@@ -2,13 +2,14 @@
 
 import click
 
+from agentd.cli.main import Group
 from agentd.cli.render import print_json
 from agentd.daemon.settings import Config, load_config
 from agentd.errors import NotFound
 from agentd.paths import find_paths
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show and check the config."""
 

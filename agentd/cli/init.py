@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from agentd.daemon.settings import Config
-from agentd.errors import ConfigError
+from agentd.errors import AgentdError
 from agentd.paths import find_paths
 
 
@@ -16,7 +16,7 @@ def init(force: bool) -> None:
     """Write a commented config and make the folders."""
     paths = find_paths()
     if paths.config.exists() and not force:
-        raise ConfigError(f"{paths.config} is there already", hint="agentd init --force, or agentd config show")
+        raise AgentdError(f"{paths.config} is there already", hint="agentd config show, or agentd init --force")
     paths.make_folders()
     paths.config.write_text(example_config(), "utf-8")
     # The config's first line names this file, so that an editor completes its keys.

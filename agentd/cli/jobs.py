@@ -8,6 +8,7 @@ import click
 
 from agentd.api.shapes import job_shape
 from agentd.cli.client import DaemonClient
+from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
 from agentd.cli.render import local_time, plain, print_json, print_table, short_source, state_text
 from agentd.daemon.agent import Agent
@@ -20,7 +21,7 @@ from agentd.store import queue
 _STATES = click.Choice([state.value for state in JobState])
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def jobs(ctx: click.Context) -> None:
     """List, show, retry and cancel jobs."""
@@ -97,7 +98,7 @@ def rerun(stale: bool) -> None:
     if not stale:
         raise click.UsageError("say what to do again: --stale (for one file, use `agentd run TASK PATH`)")
     ids = _steer("/v1/jobs/rerun-stale", Requests.rerun_stale)
-    click.echo(f"{len(ids)} jobs added", err=True)
+    click.echo(f"{len(ids)} jobs added: agentd jobs list" if ids else "nothing is stale", err=True)
 
 
 def _steer(path: str, alone: Callable[[Requests], Awaitable[Any]]) -> Any:

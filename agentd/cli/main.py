@@ -5,6 +5,7 @@ Start-up matters for a command that people type all day: this module imports cli
 
 import importlib
 import os
+import shlex
 import sys
 from typing import NoReturn
 
@@ -30,7 +31,24 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group that guesses which command was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; a name that is none is refused with the nearest one."""
+        if self.get_command(ctx, args[0]) is None:
+            import difflib
+
+            known = self.list_commands(ctx)
+            near = difflib.get_close_matches(args[0], known, n=1)
+            guess = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
+            ctx.fail(f"There is no command `{args[0]}`: {guess}")
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
     """A group that imports a subcommand when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -67,22 +85,33 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; every error ends with the next command to type."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="agentd", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()
+        code = bare.exit_code
     except click.ClickException as wrong:
-        wrong.show()
-        code = wrong.exit_code
+        ctx = getattr(wrong, "ctx", None)
+        code = _say(wrong.format_message(), f"{ctx.command_path if ctx else 'agentd'} --help", wrong.exit_code)
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except AgentdError as error:
-        click.echo(f"error: {printable(error.message)}", err=True)
-        click.echo(f"next:  {printable(error.hint)}", err=True)
-        code = error.exit_code
+        code = _say(error.message, error.hint, error.exit_code)
     except BrokenPipeError:
         # The reader of a pipe went away (`agentd results | head`); nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as broken:
+        # What the system refuses outside of any job: a folder of agentd's own that cannot be made or written.
+        place = broken.filename or "agentd's folder"
+        code = _say(f"{place}: {broken.strerror or broken}", f"ls -ld {shlex.quote(str(place))}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, hint: str, code: int) -> int:
+    click.echo(f"error: {printable(message)}", err=True)
+    click.echo(f"next:  {printable(hint)}", err=True)
+    return code
 
 
 def printable(text: str) -> str:

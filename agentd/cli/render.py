@@ -24,9 +24,12 @@ COLOURS = {
 }
 
 
+PIPE_WIDTH = 100_000  # columns: nothing is cut or folded for a program that reads a table
+
+
 def notes() -> Console:
     """Where notes and progress go: standard error."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -35,16 +38,22 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """A table on standard output; whole lines, wide, where that is not a terminal."""
+    """A table on standard output; one whole line a row where that is not a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, width=PIPE_WIDTH)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold" if console.is_terminal else "ellipsis")
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    # A long cell would pad every other row to its length.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from agentd.api.shapes import ResultShape, result_shape
+from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
 from agentd.cli.render import (
     local_time,
@@ -34,7 +35,7 @@ def parse_since(_ctx: click.Context, _param: click.Parameter, value: str | None)
         raise click.BadParameter("write it like 2h, 3d or 2026-05-31") from None
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--task", help="Only results of this task.")
 @click.option("--since", callback=parse_since, help="Only results since then: 2h, 3d or a date.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")

@@ -45,6 +45,7 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
                 _tell(event, len(ended), len(inputs))
 
     _stream(paths, body, take)
+    ended.sort(key=lambda event: int(event["job"]["id"]))  # as they were given, not as they ended
     results = [event["result"] for event in ended if event["result"]]
     if as_json:
         print_json(results)

@@ -1,5 +1,6 @@
 """`agentd start`, `stop` and `restart`: the life of the daemon."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -81,9 +82,15 @@ def start_detached(paths: Paths) -> None:
         )
     deadline = time.monotonic() + START_SECONDS
     while not (_pid(paths) == process.pid and _answers(paths)):
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None:
             said = paths.log.read_bytes()[begin:].decode("utf-8", "replace").strip()[-2000:]
             raise DaemonFailed(f"the daemon did not start:\n{said}", hint=f"less '{paths.log}'")
+        if time.monotonic() > deadline:
+            raise DaemonFailed(
+                f"the daemon (pid {process.pid}) is still starting after {START_SECONDS:g} s; "
+                "the first start with a large model reads it whole",
+                hint=f"tail -f '{paths.log}'",
+            )
         time.sleep(POLL_SECONDS)
     click.echo(f"agentd is running (pid {process.pid}), its log is {paths.log}", err=True)
     click.echo("The model may still be loading: agentd status", err=True)
@@ -91,7 +98,8 @@ def start_detached(paths: Paths) -> None:
 
 def stop_daemon(paths: Paths, pid: int) -> None:
     """Send SIGTERM and wait for the end; raises `DaemonFailed` where it does not come."""
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it ended since we looked
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while _pid(paths) == pid:
         if time.monotonic() > deadline:

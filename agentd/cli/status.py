@@ -58,7 +58,9 @@ def _print(shape: Any, paths: Paths) -> None:
     if shape["pid"] is None:
         console.print("[bold]agentd[/] is [red]not running[/]")
     else:
-        told = "[green]ready[/]" if shape["ready"] else "[yellow]starting[/]"
+        broken = any(model["error"] for model in shape["models"].values())
+        told = "[red]not ready[/]" if broken else "[yellow]starting[/]"
+        told = "[green]ready[/]" if shape["ready"] else told
         console.print(f"[bold]agentd[/] {shape['version']} is {told} (pid {shape['pid']})")
     for name, model in shape["models"].items():
         line = plain(f"  model {name:<8} {model['description'] or short_source(model['path'])}")
@@ -84,6 +86,7 @@ def _print(shape: Any, paths: Paths) -> None:
             console.print(plain(told, style="yellow"))
     for notice in shape["notices"]:
         console.print(plain(f"  note  {notice}", style="dim"))
-    if shape["jobs"]["failed"] or shape["jobs"]["quarantined"]:
-        console.print("  next  agentd jobs list --state failed", style="dim")
+    for state in ("failed", "quarantined"):
+        if shape["jobs"][state]:
+            console.print(f"  next  agentd jobs list --state {state}", style="dim")
     console.print(plain(f"  log   {paths.log}", style="dim"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from agentd.cli.main import printable
+from agentd.cli.main import Group, printable
 from agentd.cli.render import print_json, print_table, short_source
 from agentd.daemon.settings import Config, load_config
 from agentd.engine.constraint import compile_schema
@@ -15,7 +15,7 @@ from agentd.tasks.definition import Task
 from agentd.tasks.library import Library
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def tasks(ctx: click.Context) -> None:
     """List, show and check tasks."""

@@ -36,8 +36,11 @@ class Requests:
         """Add jobs, then an event as each ends."""
         paths = [_absolute(path) for path in body.paths]
         text = body.text.encode() if body.text is not None else None
+        model = self._agent.task(body.task).model
+        # Whoever waits for the answer must not wait for a model that cannot be loaded.
+        await self._agent.engines[model].wait_loaded()
         ids = await self._agent.submit(body.task, paths, text, now())
-        self._workers[self._agent.task(body.task).model].admit(ids)
+        self._workers[model].admit(ids)
         yield {"event": "added", "jobs": ids}
         waiting = set(ids)
         while waiting:
