@@ -36,6 +36,6 @@ def running_pid(lock: Path) -> int | None:
     """The pid of the daemon that holds the lock, or None."""
     try:
         held = json.loads(lock.read_text("utf-8"))
-        return int(held["pid"]) if is_alive(held["owner"]) else None
+        return int(held["pid"]) if is_alive(str(held["owner"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
