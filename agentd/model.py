@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from agentd.records import Priority
 
-# The schema keyword that binds a string to words of a text, in their order. The rest of a schema is JSON Schema.
+# Two keywords that schemas know beside JSON Schema. A string may be bound to the words of a text, in their order:
 WORDS_OF = "x-words-of"
+# … and a list of choices (`items: {enum}`) to the order of these, each at most once.
+IN_ORDER = "x-in-order"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agentd.ask.words import flat, has_digit, is_heading, missing_words, split_sentences, terms, widen
+import jsonschema
+
+from agentd.ask.words import has_digit, missing_words, terms
 from agentd.errors import InvalidOutput
 from agentd.model import WORDS_OF, Message, Model, OnText, Request
+from agentd.readers.sentences import flat, said_in, widen
 from agentd.records import Priority
 from agentd.store import documents, search
 from agentd.store.database import Database, Store
@@ -75,9 +78,10 @@ async def answer(question: str, store: Store, model: Model, on_text: OnText | No
     excerpts = await store.read(_choose_excerpts, question)
     if not excerpts:
         return Answer(NOT_FOUND, found=False)
+    schema = _schema(excerpts)
     request = Request(
         _messages(question, excerpts),
-        _schema(excerpts),
+        schema,
         max_tokens=MAX_TOKENS,
         seconds=SECONDS,
         priority=Priority.INTERACTIVE,
@@ -87,8 +91,13 @@ async def answer(question: str, store: Store, model: Model, on_text: OnText | No
         raise InvalidOutput("the answer was cut at its bound", hint="ask a shorter question")
     try:
         said = json.loads(generation.text)
+        jsonschema.Draft202012Validator(schema).validate(said)
     except ValueError as broken:
         raise InvalidOutput(f"the answer is not JSON: {broken}", hint="agentd status") from broken
+    except jsonschema.ValidationError as broken:
+        raise InvalidOutput(
+            f"the answer breaks its schema: {broken.message[:200]}", hint="agentd status"
+        ) from broken
     return await store.read(_check, said, excerpts, question)
 
 
@@ -110,7 +119,8 @@ def _choose_excerpts(db: Database, question: str) -> list[_Excerpt]:
     for hit in hits:
         by_source.setdefault(hit.source, set()).add(hit.passage_id)
     speaking = [hit for hit in hits if weight(by_source[hit.source]) >= enough]
-    weighed = [(weigh_sentences(hit.text, weights), hit) for hit in speaking]
+    # A passage of blank lines has no sentence; its document was found by what its result says.
+    weighed = [(held, hit) for hit in speaking if (held := weigh_sentences(hit.text, weights))]
     weighed.sort(key=lambda pair: max(pair[0].values()), reverse=True)
     least = QUOTABLE_WEIGHT * max((max(held.values()) for held, _ in weighed), default=0.0)
     return [
@@ -122,11 +132,9 @@ def _choose_excerpts(db: Database, question: str) -> list[_Excerpt]:
 
 def weigh_sentences(text: str, weights: Mapping[str, float]) -> dict[str, float]:
     """The sentences of a text with the weight of the words they hold; headings only for want of others."""
-    sentences = split_sentences(text)
-    said = [sentence for sentence in sentences if not is_heading(sentence)] or sentences
     return {
         sentence: sum(weight for word, weight in weights.items() if not missing_words([word], sentence))
-        for sentence in said
+        for sentence in said_in(text)
     }
 
 
@@ -142,7 +150,7 @@ def _messages(question: str, excerpts: Sequence[_Excerpt]) -> tuple[Message, ...
 def _schema(excerpts: Sequence[_Excerpt]) -> dict[str, Any]:
     """Quotes with the numbers of their excerpts, then an answer; or that it is not there."""
     quotes = [
-        _closed(excerpt={"const": number}, quote={WORDS_OF: sentence})
+        _closed(excerpt={"const": number}, quote={"type": "string", WORDS_OF: sentence})
         for number, excerpt in enumerate(excerpts, 1)
         for sentence in excerpt.quotable
     ]
@@ -200,12 +208,13 @@ def _cite(db: Database, quote: str, hit: Hit) -> Citation | None:
         return None
     text = document.text
     lines_before = hit.line - document.first_line
-    offset = sum(len(line) for line in text.splitlines(keepends=True)[:lines_before])
+    offset = sum(len(line) + 1 for line in text.split("\n")[:lines_before])
     pattern = re.compile(r"\s+".join(map(re.escape, words)))
     match = pattern.search(text, offset) or pattern.search(text)
     if match is None:
         return None
     begin, end = widen(text, match.start(), match.end())
+    begin = end - len(text[begin:end].lstrip())  # the line is that of the first word
     line = document.first_line + text.count("\n", 0, begin)
     return Citation(hit.source, flat(text[begin:end]), line, hit.result_id)
 

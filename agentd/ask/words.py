@@ -16,8 +16,6 @@ _STOP = frozenset(
     where which while who whom whose why will with within without would you your
     """.split()  # noqa: SIM905 - a list of quoted words is no easier to read
 )
-# Where a sentence ends: after its stop, at a blank line, after a heading or an underline, before a list item.
-_BREAK = re.compile(r"(?<=[.!?])\s+(?=[^a-z])|\n\s*\n|(?<=[-=]{3})\n|\n(?=[-=]{3})|\n(?=\s*(?:[-*#>]|\d+[.)])\s)")
 _STEM = 5  # letters
 
 
@@ -35,29 +33,6 @@ def missing_words(words: Iterable[str], text: str) -> list[str]:
     known = {word.lower() for word in _WORD.findall(text)}
     stems = {_stem(word) for word in known}
     return [word for word in words if word not in known and (has_digit(word) or _stem(word) not in stems)]
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, white space folded; headings and list items are sentences of their own."""
-    return [said for part in _BREAK.split(text) if (said := flat(part))]
-
-
-def is_heading(sentence: str) -> bool:
-    """Whether this is a heading or a rule, which names things and says nothing."""
-    return sentence.startswith("#") or sentence[-1] not in '.!?:;)`"”' or not re.search(r"\w", sentence)
-
-
-def widen(text: str, begin: int, end: int) -> tuple[int, int]:
-    """The bounds of the whole sentences around `text[begin:end]`."""
-    ends = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
-    first = max(position for position in ends if position <= begin)
-    last = min(position for position in ends if position >= end)
-    return first, last
-
-
-def flat(text: str) -> str:
-    """A text in one line."""
-    return " ".join(text.split())
 
 
 def has_digit(word: str) -> bool:

@@ -4,6 +4,7 @@ A passage ends at a blank line once it is long enough, or where it would grow to
 nothing repeated, so the passages together are the text.
 """
 
+import re
 from collections.abc import Iterator
 
 from agentd.records import Passage
@@ -16,7 +17,7 @@ def split_passages(text: str, first_line: int = 1) -> Iterator[Passage]:
     """The passages of `text`, whose first line is line `first_line` of its file."""
     kept: list[str] = []
     length, start = 0, first_line
-    for number, line in enumerate(text.splitlines(keepends=True), start=first_line):
+    for number, line in enumerate(split_lines(text), start=first_line):
         for piece in _pieces(line):
             if kept and length + len(piece) > MOST:
                 yield Passage(start, "".join(kept))
@@ -30,6 +31,11 @@ def split_passages(text: str, first_line: int = 1) -> Iterator[Passage]:
             kept, length = [], 0
     if kept:
         yield Passage(start, "".join(kept))
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text with their ends, as editors count them; `str.splitlines` ends some at form feeds too."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
 def _pieces(line: str) -> Iterator[str]:

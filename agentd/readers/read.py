@@ -8,6 +8,7 @@ both are small, so they are read in this process.
 import errno
 import hashlib
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -81,10 +82,11 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as broken:
         raise _explain(broken, path) from broken
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)  # Python itself opens no folder as a file
+        raise NotAFile(f"{path} is not a regular file", hint=_run("ls -ld", path))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotAFile(f"{path} is not a regular file", hint=f"ls -ld '{path}'")
         if found.st_size > max_bytes:
             raise TooLarge(f"{path} has {found.st_size:,} bytes, the limit is {max_bytes:,}")
         try:
@@ -100,33 +102,40 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
 def _explain(broken: OSError, path: Path) -> InputError:
     match broken.errno:
         case errno.ENOENT | errno.ENOTDIR:
-            return Vanished(f"there is no file {path}", hint=f"ls '{path.parent}'")
+            return Vanished(f"there is no file {path}", hint=_run("ls", path.parent))
         case errno.ELOOP:
-            return NotAFile(f"{path} is a symbolic link, which is not followed", hint=f"readlink -f '{path}'")
+            return NotAFile(
+                f"{path} is a symbolic link, which is not followed", hint=_run("readlink -f", str(path))
+            )
         case errno.ENXIO:
-            return NotAFile(f"{path} is a socket", hint=f"ls -ld '{path}'")
+            return NotAFile(f"{path} is a socket", hint=_run("ls -ld", path))
         case errno.ENAMETOOLONG | errno.EINVAL:
             return NotAFile(f"{path} is not a usable path: {broken.strerror}")
-    return Unreadable(f"cannot open {path}: {broken.strerror}", hint=f"ls -l '{path}'")
+    return Unreadable(f"cannot open {path}: {broken.strerror}", hint=_run("ls -l", path))
 
 
 def _decode(raw: bytes, source: str) -> str:
-    for bom, encoding in _BOMS.items():
-        if raw.startswith(bom):
-            try:
-                return raw.decode(encoding)
-            except UnicodeDecodeError as broken:
-                raise BadEncoding(f"{source} begins like {encoding} and is not: {broken.reason}") from broken
     for signature, kind in _SIGNATURES.items():
         if raw.startswith(signature):
-            raise NotText(f"{source} is not text: it looks like {kind}", hint=f"file '{source}'")
-    if b"\0" in raw:
-        raise NotText(f"{source} is not text: it has NUL bytes", hint=f"file '{source}'")
+            raise NotText(f"{source} is not text: it looks like {kind}", hint=_run("file", source))
+    encoding = next((encoding for bom, encoding in _BOMS.items() if raw.startswith(bom)), "utf-8")
+    if encoding != "utf-16" and b"\0" in raw:
+        raise NotText(f"{source} is not text: it has NUL bytes", hint=_run("file", source))
     try:
-        return raw.decode("utf-8")
+        text = raw.decode(encoding)
     except UnicodeDecodeError as broken:
-        line = raw.count(b"\n", 0, broken.start) + 1
+        if encoding == "utf-16":
+            raise BadEncoding(f"{source} begins like UTF-16 and is not: {broken.reason}") from broken
+        # `object` and not `raw`: its positions do not count the mark at the beginning.
+        line = broken.object.count(b"\n", 0, broken.start) + 1
         raise BadEncoding(
-            f"{source} is not valid UTF-8: byte 0x{raw[broken.start]:02x} in line {line}",
-            hint=f"iconv -f latin1 -t utf-8 '{source}' -o '{source}.utf8'",
+            f"{source} is not valid UTF-8: byte 0x{broken.object[broken.start]:02x} in line {line}",
+            hint=_run("iconv -f latin1 -t utf-8", source),
         ) from broken
+    if "\0" in text:
+        raise NotText(f"{source} is not text: it has NUL characters", hint=_run("file", source))
+    return text
+
+
+def _run(command: str, source: Path | str) -> str:
+    return f"{command} {shlex.quote(str(source))}"

@@ -7,6 +7,7 @@ what a model makes of one, to `run`.
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,10 @@ _KEYWORDS: dict[str, type | tuple[type, ...]] = {
     "pattern": str,
     "optional": bool,
     "vocabulary": str,
+    "from": str,
 }
+# What a string with `from: document` is until a document is there: see `bind`.
+FROM_DOCUMENT = "x-from-document"
 _TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 Place = tuple[str | int, ...]
@@ -62,7 +66,8 @@ class TaskHeader(Section):
     output: dict[str, dict[str, Any]] = Field(
         min_length=1,
         description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
-        "`vocabulary: NAME` stands for the words of that vocabulary of the config.",
+        "`vocabulary: NAME` stands for the words of that vocabulary of the config; a string with "
+        "`from: document` is one sentence of the document, word for word.",
     )
 
 
@@ -129,6 +134,10 @@ class _Schema:
         """An object schema with exactly these properties."""
         if depth > MAX_DEPTH:
             raise self._yaml.fail(place, f"the schema is nested deeper than {MAX_DEPTH}")
+        for name in properties:
+            # YAML reads an unquoted `yes`, `on` or `1` as something else than a word.
+            if not isinstance(name, str):
+                raise self._yaml.fail((*place, str(name)), f"the property `{name}` needs quotes to be a name")
         values = {name: self._value(value, (*place, name), depth) for name, value in properties.items()}
         required = [name for name, value in properties.items() if not value.get("optional")]
         return {
@@ -142,7 +151,8 @@ class _Schema:
         if not isinstance(raw, dict):
             raise self._yaml.fail(place, f"`{place[-1]}` needs a schema such as {{type: string}}")
         for key, value in raw.items():
-            self._check_keyword(key, value, place)
+            self._check_keyword(str(key), value, place)
+        self._check_bounds(raw, place)
         if "vocabulary" in raw:
             return self._vocabulary(raw["vocabulary"], place)
         if "enum" in raw:
@@ -152,10 +162,14 @@ class _Schema:
         kept = {key: value for key, value in raw.items() if key not in ("optional", "items", "properties")}
         match raw.get("type"):
             case "object":
-                inner = raw.get("properties") or {}
+                inner = raw.get("properties")
+                if not inner:
+                    raise self._yaml.fail(place, f"the object `{place[-1]}` needs `properties`")
                 return kept | self.object(inner, (*place, "properties"), depth + 1)
             case "array":
                 return kept | self._array(raw, place, depth)
+            case "string" if "from" in raw:
+                return self._from_document(raw, place)
             case "string":
                 return kept | {
                     "minLength": max(raw.get("minLength", 1), 1),
@@ -174,11 +188,32 @@ class _Schema:
         items = self._value(raw["items"], (*place, "items"), depth + 1)
         return {"items": items, "maxItems": self._bound(raw, "maxItems", MAX_ITEMS, place)}
 
+    def _check_bounds(self, raw: Mapping[str, Any], place: Place) -> None:
+        for key in ("minimum", "maximum"):
+            if not math.isfinite(raw.get(key, 0)):
+                raise self._yaml.fail((*place, key), f"`{key}` is no number")
+        for low, high in (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum")):
+            if not raw.get(low, -math.inf) <= raw.get(high, math.inf):
+                raise self._yaml.fail((*place, low), f"`{low}` {raw[low]:,} is more than `{high}` {raw[high]:,}")
+        for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
+            if not 0 <= raw.get(key, 0) <= most:
+                raise self._yaml.fail((*place, key), f"`{key}` is {raw[key]:,}; it may be 0 to {most:,}")
+        try:
+            re.compile(raw.get("pattern", ""))
+        except re.error as broken:
+            raise self._yaml.fail((*place, "pattern"), f"`pattern` is no regular expression: {broken}") from broken
+
     def _bound(self, raw: Mapping[str, Any], key: str, most: int, place: Place) -> int:
         value = raw.get(key, most)
         if not 1 <= value <= most:
             raise self._yaml.fail((*place, key), f"`{key}` is {value:,}; it may be 1 to {most:,}")
         return int(value)
+
+    def _from_document(self, raw: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        if raw["from"] != "document":
+            raise self._yaml.fail((*place, "from"), f"`from` may be `document`, not `{raw['from']}`")
+        described = {key: value for key, value in raw.items() if key == "description"}
+        return {"type": "string", FROM_DOCUMENT: True} | described
 
     def _vocabulary(self, name: str, place: Place) -> dict[str, Any]:
         if name not in self._vocabularies:

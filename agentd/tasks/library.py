@@ -1,7 +1,8 @@
 """Find task files: the user's own first, then the shipped ones. Reread when a file changes."""
 
 import difflib
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agentd.errors import BrokenTask, TaskError, UnknownTask
@@ -16,6 +17,11 @@ def shipped_tasks() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "tasks"
 
 
+def _task_files(folder: Path) -> Iterator[Path]:
+    # Editors put hidden files beside the one they have open.
+    return (file for file in folder.glob("*.md") if not file.name.startswith("."))
+
+
 class Library:
     """The tasks of one home with one config."""
 
@@ -26,7 +32,7 @@ class Library:
 
     def names(self) -> list[str]:
         """Every task there is, by name."""
-        return sorted({file.stem for folder in self._folders for file in folder.glob("*.md")})
+        return sorted({file.stem for folder in self._folders for file in _task_files(folder)})
 
     def get(self, name: str) -> Task:
         """The task as its file is now; raises `UnknownTask` or `BrokenTask`."""
@@ -35,6 +41,8 @@ class Library:
             found = file.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             if file not in self._read or self._read[file][0] != stamp:
+                if not stat.S_ISREG(found.st_mode):
+                    raise BrokenTask(f"{file}:1: is not a file")
                 if found.st_size > MAX_TASK_BYTES:
                     raise BrokenTask(f"{file}:1: larger than {MAX_TASK_BYTES // 1024} KiB")
                 self._read[file] = (stamp, read_task(file.read_text("utf-8"), file, self._vocabularies))
@@ -57,7 +65,7 @@ class Library:
     def _find(self, name: str) -> Path:
         for folder in self._folders:
             # Compared as a name, never joined to a path: `../x` is no task.
-            for file in folder.glob("*.md"):
+            for file in _task_files(folder):
                 if file.stem == name:
                     return file
         near = difflib.get_close_matches(name, self.names(), n=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from agentd.model import Message
 from agentd.records import Document
-from agentd.tasks.definition import Task
+from agentd.tasks.definition import FROM_DOCUMENT, Task
 
 
 def build_messages(task: Task, document: Document) -> tuple[Message, ...]:
@@ -30,7 +30,7 @@ def build_messages(task: Task, document: Document) -> tuple[Message, ...]:
 
 
 def _describe_output(task: Task) -> str:
-    lines = ["Answer with one JSON object:"]
+    lines = ["Give:"]
     optional = set(task.schema["properties"]) - set(task.schema["required"])
     for name, value in task.schema["properties"].items():
         note = " (may be left out)" if name in optional else ""
@@ -51,6 +51,8 @@ def _describe(schema: dict[str, Any], hints: dict[str, str]) -> str:
         case "object":
             inner = (f"{key}: {_describe(value, hints)}" for key, value in schema["properties"].items())
             return f"{lead}an object with {', '.join(inner)}"
+        case "string" if FROM_DOCUMENT in schema:
+            return f"{lead}a sentence of the document, word for word"
         case "string":
             return told or f"text of up to {schema['maxLength']} characters"
         case kind:

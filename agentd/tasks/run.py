@@ -12,6 +12,7 @@ import jsonschema
 from agentd.errors import InputError, InvalidOutput, TooLong
 from agentd.model import Generation, Model, OnText, Request
 from agentd.records import Coverage, Document, Priority, Result
+from agentd.tasks.bind import bind_schema
 from agentd.tasks.definition import Task
 from agentd.tasks.prompt import build_messages
 
@@ -43,11 +44,12 @@ async def run_task(
             f"(context {model.info.context:,}, answer up to {task.max_tokens:,})",
             hint=f"split the document, or raise models.{task.model}.context in the config",
         )
-    request = Request(messages, task.schema, task.max_tokens, task.seconds, priority)
+    schema = bind_schema(task.schema, document)
+    request = Request(messages, schema, task.max_tokens, task.seconds, priority)
     generation = await model.generate(request, on_text)
     info = model.info
     return Result(
-        output=parse_output(task, generation),
+        output=parse_output(task, generation, schema),
         coverage=Coverage(document.lines, document.lines),
         model=info.label,
         kv_cache=info.kv_cache,
@@ -59,8 +61,8 @@ async def run_task(
     )
 
 
-def parse_output(task: Task, generation: Generation) -> dict[str, Any]:
-    """The answer as an object; raises `InvalidOutput` with what is wrong with it."""
+def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> dict[str, Any]:
+    """The answer as an object of the (bound) schema; raises `InvalidOutput` with what is wrong with it."""
     hint = f"agentd tasks show {task.name}"
     if generation.stop == "length":
         raise InvalidOutput(
@@ -69,7 +71,7 @@ def parse_output(task: Task, generation: Generation) -> dict[str, Any]:
     try:
         output = json.loads(generation.text)
         # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
-        jsonschema.Draft202012Validator(task.schema).validate(output)
+        jsonschema.Draft202012Validator(schema).validate(output)
     except ValueError as broken:
         raise InvalidOutput(f"the answer is not JSON: {broken}", hint=hint) from broken
     except jsonschema.ValidationError as broken:
@@ -77,7 +79,7 @@ def parse_output(task: Task, generation: Generation) -> dict[str, Any]:
         raise InvalidOutput(
             f"the answer breaks its schema at {place}: {broken.message[:200]}", hint=hint
         ) from broken
-    blank = [name for name in task.schema["required"] if _is_blank(output[name])]
+    blank = [name for name in schema["required"] if _is_blank(output[name])]
     if blank:
         raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
     return {name: _once_each(value) for name, value in output.items()}

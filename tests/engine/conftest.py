@@ -18,7 +18,7 @@ Running = Callable[[ModelSettings], AbstractAsyncContextManager[EngineClient]]
 
 @pytest.fixture(scope="session")
 def model() -> LocalModel:
-    """The starter model in this process; one thread, since two that wait for each other on a busy machine crawl."""
+    """The starter model in this process; one thread, since two wait for each other on a busy machine."""
     return LocalModel(ModelSettings(context=1024, threads=1))
 
 

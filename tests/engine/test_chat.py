@@ -63,7 +63,7 @@ def test_the_same_content_in_two_turns_stands_twice() -> None:
     [
         (DEFAULT_TEMPLATE + "<think>\n", True),
         (
-            DEFAULT_TEMPLATE + "{% if enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}",
+            DEFAULT_TEMPLATE + "<think>\n{% if not enable_thinking %}\n</think>\n\n{% endif %}",
             False,
         ),
         (DEFAULT_TEMPLATE, False),

