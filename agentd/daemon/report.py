@@ -1,47 +1,13 @@
-"""What `agentd status` tells, from a running daemon or from the database alone."""
+"""What `agentd status` tells where no daemon runs, and the parts that it shares with a running one.
 
-import os
-from collections.abc import Sequence
+Imported by a command that people type all day: nothing here loads the readers, the tasks or the engine.
+"""
 
 import agentd
 from agentd.api.shapes import JobCountsShape, ModelShape, StatusShape
-from agentd.daemon.agent import Agent
-from agentd.daemon.duty import Duty
 from agentd.daemon.settings import Config
-from agentd.engine.client import EngineClient
-from agentd.engine.devices import gpu_present
-from agentd.engine.settings import STARTER, ModelSettings
-from agentd.engine.weights import STARTER_NOTICE
-from agentd.errors import TaskError
+from agentd.engine.settings import ModelSettings
 from agentd.records import JobState
-from agentd.store import queue, results
-from agentd.triggers.folder import FolderTrigger
-
-
-async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger]) -> StatusShape:
-    """The status of a running daemon."""
-    counts = await agent.store.read(queue.count_states)
-    engines = agent.engines.values()
-    models = {engine.name: _running_model(engine) for engine in engines}
-    return {
-        "pid": os.getpid(),
-        "ready": all(engine.loaded for engine in engines) and all(watch.scanned.is_set() for watch in watches),
-        "version": agentd.__version__,
-        "models": models,
-        "jobs": count_shape(counts),
-        "eta_seconds": await eta(agent, counts[JobState.QUEUED] + counts[JobState.RUNNING]),
-        "watches": [
-            {
-                "path": str(watch.watch.path),
-                "task": watch.watch.task,
-                "scanned": watch.scanned.is_set(),
-                "problem": watch.problem or _task_problem(agent, watch.watch.task),
-            }
-            for watch in watches
-        ],
-        "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
-        "notices": _notices(agent),
-    }
 
 
 def report_stopped(config: Config, counts: dict[JobState, int]) -> StatusShape:
@@ -50,7 +16,7 @@ def report_stopped(config: Config, counts: dict[JobState, int]) -> StatusShape:
         "pid": None,
         "ready": False,
         "version": agentd.__version__,
-        "models": {name: _model(settings) for name, settings in config.models.items()},
+        "models": {name: model_shape(settings) for name, settings in config.models.items()},
         "jobs": count_shape(counts),
         "eta_seconds": None,
         "watches": [
@@ -74,28 +40,8 @@ def count_shape(counts: dict[JobState, int]) -> JobCountsShape:
     }
 
 
-async def eta(agent: Agent, jobs: int) -> float | None:
-    """Seconds that so many jobs will take, from the median of what the models took lately; None if unknown."""
-    if not jobs:
-        return 0.0
-    durations = [
-        await agent.store.read(results.seconds_a_job, engine.info.label)
-        for engine in agent.engines.values()
-        if engine.loaded
-    ]
-    known = [duration for duration in durations if duration is not None]
-    return jobs * max(known) if known else None
-
-
-def _task_problem(agent: Agent, name: str) -> str | None:
-    try:
-        agent.task(name)
-    except TaskError as broken:
-        return str(broken)
-    return None
-
-
-def _model(settings: ModelSettings) -> ModelShape:
+def model_shape(settings: ModelSettings) -> ModelShape:
+    """The JSON of a model that is not loaded."""
     return {
         "path": settings.path,
         "kv_cache": str(settings.kv_cache),
@@ -108,33 +54,3 @@ def _model(settings: ModelSettings) -> ModelShape:
         "child_pid": None,
         "restarts": 0,
     }
-
-
-def _running_model(engine: EngineClient) -> ModelShape:
-    shape = _model(engine.settings)
-    shape |= {"restarts": engine.restarts, "child_pid": engine.pid}
-    if not engine.loaded:
-        return shape | {"error": str(engine.error) if engine.error else None}
-    info = engine.info
-    return shape | {
-        "path": info.path,
-        "context": info.context,
-        "gpu_layers": info.gpu_layers,
-        "loaded": True,
-        "description": info.description,
-        "fake": info.fake,
-    }
-
-
-def _notices(agent: Agent) -> list[str]:
-    notices = []
-    if any(settings.path == STARTER for settings in agent.config.models.values()):
-        notices.append(STARTER_NOTICE)
-    gpu = gpu_present()
-    blind = [engine for engine in agent.engines.values() if engine.loaded and not engine.info.fake]
-    if gpu and any(not engine.info.gpu_in_build for engine in blind):
-        notices.append(
-            f"this machine has a GPU that the installed llama-cpp-python cannot use: the README's section "
-            f"“GPU builds” has the command for {gpu}"
-        )
-    return notices

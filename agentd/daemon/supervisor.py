@@ -18,7 +18,7 @@ from agentd.api.shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.duty import Duty, supervise
-from agentd.daemon.report import eta, report
+from agentd.daemon.health import eta, report
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
 from agentd.paths import Paths

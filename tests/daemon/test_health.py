@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from agentd.api.shapes import ModelShape, StatusShape
+from agentd.daemon.agent import Agent, now
+from agentd.daemon.duty import Duty
+from agentd.daemon.health import eta, report
+from agentd.errors import ModelUnavailable
+from agentd.store import queue, results
+from agentd.triggers.folder import FolderTrigger
+from agentd.triggers.settings import WatchSettings
+from tests.daemon.conftest import WriteNote
+from tests.daemon.scripted import ScriptedEngine
+from tests.making import make_document, make_result
+
+
+def make_watch(agent: Agent, path: Path, task: str = "note-tagging") -> FolderTrigger:
+    settings = WatchSettings.model_validate({"path": str(path), "task": task})
+    return FolderTrigger(settings, agent.store, None, None)  # type: ignore[arg-type]
+
+
+async def test_a_status_has_every_key_and_the_real_counts(agent: Agent, write_note: WriteNote) -> None:
+    await agent.submit("note-tagging", [write_note(), Path("/none")], None, now())
+    shape = await report(agent, [Duty("work", None, 2, "ValueError: x")], [])  # type: ignore[arg-type]
+    assert set(shape) == set(StatusShape.__annotations__)
+    assert set(shape["models"]["main"]) == set(ModelShape.__annotations__)
+    assert (shape["jobs"]["queued"], shape["jobs"]["failed"]) == (1, 1)
+    assert shape["duties"] == {"work": {"restarts": 2, "error": "ValueError: x"}}
+    assert shape["models"]["main"]["context"] == 1000
+
+
+async def test_ready_means_every_model_loaded_and_every_folder_scanned(
+    agent: Agent, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    watch = make_watch(agent, tmp_path)
+    assert not (await report(agent, [], [watch]))["ready"]
+    watch.scanned.set()
+    assert (await report(agent, [], [watch]))["ready"]
+    engine.ready.clear()
+    engine.error = ModelUnavailable("cannot open the model")
+    shape = await report(agent, [], [watch])
+    assert not shape["ready"]
+    model = shape["models"]["main"]
+    assert (model["loaded"], model["error"], model["context"]) == (False, "cannot open the model", None)
+
+
+async def test_a_watch_says_what_is_wrong_with_it(agent: Agent, tmp_path: Path) -> None:
+    good, bad = make_watch(agent, tmp_path), make_watch(agent, tmp_path, "no-such-task")
+    told = [watch["problem"] for watch in (await report(agent, [], [good, bad]))["watches"]]
+    assert told[0] is None
+    assert "no task `no-such-task`" in (told[1] or "")
+
+
+async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write_note: WriteNote) -> None:
+    assert await eta(agent, 0) == 0.0
+    assert await eta(agent, 5) is None
+    await agent.submit("note-tagging", [write_note()], None, now())
+    job = await agent.store.write(queue.claim, agent.owner, "main", now())
+    assert job is not None
+    result = make_result(model=agent.engines["main"].info.label, seconds=3.0)
+    await agent.store.write(results.complete, job, agent.owner, "h", result, make_document(), now())
+    assert await eta(agent, 5) == pytest.approx(15.0)

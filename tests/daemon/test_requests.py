@@ -1,0 +1,178 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.api.app import AskBody, Events, RenderBody, RunBody
+from agentd.ask.answer import Answer
+from agentd.daemon import requests
+from agentd.daemon.agent import Agent, now
+from agentd.daemon.requests import Requests, requests_without_daemon
+from agentd.errors import InputError, ModelUnavailable, NotFound, TooLarge
+from agentd.records import JobState
+from agentd.store import queue
+from tests.daemon.conftest import WriteNote
+from tests.daemon.scripted import GOOD, ScriptedEngine
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+async def alone(agent: Agent) -> AsyncIterator[Requests]:
+    """Requests as a command has them that found no daemon."""
+    async with requests_without_daemon(agent, "main") as made:
+        yield made
+
+
+async def collect(events: Events) -> list[dict[str, Any]]:
+    async with asyncio.timeout(30):
+        return [event async for event in events]
+
+
+async def test_a_run_tells_of_every_job_as_it_ends(
+    alone: Requests, engine: ScriptedEngine, write_note: WriteNote, tmp_path: Path
+) -> None:
+    engine.answers = [GOOD]
+    paths = [str(write_note()), str(tmp_path / "none.md")]
+    added, *ended = await collect(alone.run(RunBody(task="note-tagging", paths=paths)))
+    assert added["event"] == "added"
+    assert {event["job"]["id"] for event in ended} == set(added["jobs"])
+    by_source = {event["job"]["source"]: event for event in ended}
+    good, bad = by_source[paths[0]], by_source[paths[1]]
+    assert (good["job"]["state"], good["result"]["output"]["title"]) == ("done", "Pears")
+    assert (bad["job"]["reason"], bad["result"]) == ("vanished", None)
+
+
+async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: ScriptedEngine) -> None:
+    engine.answers = [GOOD]
+    _, event = await collect(alone.run(RunBody(task="note-tagging", text="# Pears\n")))
+    assert (event["job"]["source"], event["job"]["state"]) == ("stdin", "done")
+
+
+async def test_a_run_without_a_daemon_leaves_other_jobs_alone(
+    agent: Agent, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    (other,) = await agent.submit("note-tagging", [write_note("other.md", "other")], None, now())
+    engine.answers = [GOOD]
+    async with requests_without_daemon(agent, "main") as alone:
+        await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
+    assert (await agent.store.read(queue.get, other)).state is JobState.QUEUED
+
+
+async def test_a_mistake_without_a_daemon_does_not_leave_the_caller_waiting(
+    alone: Requests, engine: ScriptedEngine, write_note: WriteNote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.store.retry.FIRST_DELAY", 0.0)
+    engine.answers = [ZeroDivisionError("oops"), GOOD]
+    *_, event = await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
+    assert (event["job"]["state"], event["job"]["attempts"]) == ("done", 2)
+
+
+async def test_a_run_without_a_daemon_needs_a_model(agent: Agent, engine: ScriptedEngine) -> None:
+    engine.ready.clear()
+    with pytest.raises(ModelUnavailable):
+        async with requests_without_daemon(agent, "main"):
+            pass
+
+
+@pytest.mark.parametrize("make", [lambda p: RunBody(task="note-tagging", paths=[p]), lambda p: p])
+async def test_a_relative_path_is_refused(alone: Requests, make: Callable[[str], Any]) -> None:
+    body = make("notes/../a.md")
+    with pytest.raises(InputError, match="is not absolute"):
+        if isinstance(body, RunBody):
+            await collect(alone.run(body))
+        else:
+            await alone.render(RenderBody(task="note-tagging", path=body))
+
+
+async def test_a_dry_run_shows_the_prompt_and_its_room_and_runs_nothing(
+    agent: Agent, alone: Requests, write_note: WriteNote
+) -> None:
+    path = write_note(text="Prune the pear tree.")
+    shown = await alone.render(RenderBody(task="note-tagging", path=str(path)))
+    assert "Prune the pear tree." in shown["prompt"]
+    assert shown["tokens"] == len(shown["prompt"]) // 4
+    assert shown["room"] == 1000 - agent.task("note-tagging").max_tokens
+    piped = await alone.render(RenderBody(task="note-tagging", text="Prune the pear tree."))
+    assert piped["prompt"] == shown["prompt"]
+    assert await agent.store.read(queue.find) == []
+
+
+async def test_jobs_are_cancelled_and_retried(agent: Agent, alone: Requests, write_note: WriteNote) -> None:
+    job_id = (await agent.submit("note-tagging", [write_note()], None, now()))[0]
+    assert (await alone.cancel(job_id))["state"] == "cancelled"
+    agent.added.clear()
+    assert (await alone.retry(job_id))["state"] == "queued"
+    assert agent.added.is_set()
+    with pytest.raises(NotFound):
+        await alone.retry(999)
+
+
+async def test_a_running_job_ends_for_its_caller_when_somebody_cancels_it(
+    alone: Requests, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    begun = asyncio.Event()
+
+    async def slow() -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return GOOD
+
+    engine.answers = [slow]
+    run = asyncio.create_task(collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())]))))
+    await begun.wait()
+    await alone.cancel(1)
+    assert (await run)[-1]["job"]["state"] == "cancelled"
+
+
+async def test_an_answer_is_streamed_and_then_given_whole(
+    alone: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(question: str, store: object, engine: object, on_text: Callable[[str], None]) -> Answer:
+        for word in ("In ", "February."):
+            on_text(word)
+        return Answer(f"{question} In February.", False, ())
+
+    monkeypatch.setattr(requests, "answer", answer)
+    *texts, done = await collect(alone.ask(AskBody(question="When?")))
+    assert [event["text"] for event in texts] == ["In ", "February."]
+    assert json.loads(json.dumps(done["answer"])) == {
+        "answer": "When? In February.",
+        "found": False,
+        "citations": [],
+    }
+
+
+async def test_an_error_of_the_answer_reaches_who_asked(alone: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(*_: object) -> Answer:
+        raise TooLarge("too much")
+
+    monkeypatch.setattr(requests, "answer", answer)
+    with pytest.raises(TooLarge):
+        await collect(alone.ask(AskBody(question="When?")))
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+async def test_an_empty_question_is_refused(alone: Requests, question: str) -> None:
+    with pytest.raises(InputError, match="the question is empty"):
+        await collect(alone.ask(AskBody(question=question)))
+
+
+async def test_who_goes_away_from_an_answer_ends_it(alone: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def answer(*given: Any) -> Answer:
+        given[-1]("word")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    monkeypatch.setattr(requests, "answer", answer)
+    events = alone.ask(AskBody(question="When?"))
+    assert (await anext(events))["text"] == "word"
+    await events.aclose()  # type: ignore[attr-defined]
+    await wait_until(ended.is_set)
