@@ -82,7 +82,8 @@ def parse_path(value: object) -> Path:
 
 # A union such as `Size | "auto"` hands its other members to the serializer too.
 def _show_duration(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}s"
+    # To the millisecond and never as 1e+06, so that it can be read again.
+    return value if isinstance(value, str) else f"{value:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def _show_size(value: int | str) -> str:
