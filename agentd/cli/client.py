@@ -16,7 +16,7 @@ class DaemonClient:
     """One daemon. `seconds` bounds the wait for each part of an answer; None waits for ever."""
 
     def __init__(self, paths: Paths, seconds: float | None = 30.0) -> None:
-        self._socket = str(paths.socket)
+        self._socket = paths.socket
         self._timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
 
     def get(self, path: str) -> Any:
@@ -43,7 +43,9 @@ class DaemonClient:
             raise _unreachable(broken) from broken
 
     def _open(self) -> httpx.Client:
-        transport = httpx.HTTPTransport(uds=self._socket)
+        if not self._socket.exists():
+            raise NotRunning
+        transport = httpx.HTTPTransport(uds=str(self._socket))
         return httpx.Client(transport=transport, base_url="http://agentd", timeout=self._timeout)
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:

@@ -113,15 +113,15 @@ class Requests:
 async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Requests]:
     """Requests with an engine of our own; only jobs that are added here are done here."""
     worker = Worker(agent, model, only=True)
-    stopping = asyncio.Event()
     async with agent.running_engine(model):
         # Supervised as in the daemon: a worker that ended with an error would leave its caller waiting for ever.
-        work = asyncio.create_task(supervise(Duty("work", lambda: worker.run(stopping))))
+        work = asyncio.create_task(supervise(Duty("work", lambda: worker.run(asyncio.Event()))))
         beat = asyncio.create_task(supervise(Duty("heartbeat", agent.heartbeat)))
         try:
             yield Requests(agent, {model: worker})
         finally:
-            stopping.set()
+            # Whoever leaves with a job in hand (Ctrl-C) does not want to wait for it.
+            work.cancel()
             beat.cancel()
             await asyncio.wait({work, beat})
             await agent.store.write(queue.release, agent.owner)
