@@ -26,6 +26,11 @@ vocabularies:
 """
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, reaped or not."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 class Daemon:
     """`agentd start` on one home, watching one folder."""
 
