@@ -65,6 +65,11 @@ def load(db: Database, task: str, root: str) -> dict[str, Position]:
     }
 
 
+def was_scanned(db: Database, task: str, root: str) -> bool:
+    """Whether `first_scan` was noted for this folder and task."""
+    return any(True for _ in db.query("SELECT 1 FROM watches WHERE task = ? AND root = ?", [task, root]))
+
+
 def first_scan(db: Database, task: str, root: str, now: datetime) -> bool:
     """Whether this folder is new to this task; notes that from now on it is not."""
     cursor = db.execute(

@@ -25,7 +25,7 @@ from agentd.store.database import Store
 from agentd.store.positions import Position, Stamp, Taken
 from agentd.triggers.settings import WatchSettings
 from agentd.triggers.settle import Settler
-from agentd.triggers.sighting import UNREADABLE, Selection, Sighting, inspect, look
+from agentd.triggers.sighting import Selection, Sighting, inspect, is_refusal, look
 
 log = logging.getLogger("agentd.watch")
 
@@ -35,11 +35,11 @@ Announce = Callable[[WatchSettings, int], Awaitable[None]]
 BURST = 256  # so many hints at once are answered by one scan
 QUIET_SECONDS = 0.2  # hints are collected for so long before anything is looked at
 BATCH = 500  # files read and committed at a time
-RETRY_SECONDS = 5.0  # how often a missing folder is looked for
+RETRY_SECONDS = 5.0  # how often a missing folder is looked for, and a present one is made sure of
 BLIND_SCAN_SECONDS = 30.0  # how often to scan where the system gives no events
 
 # Reading a file causes events of its own; only these kinds say that something changed.
-_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed"})
+_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed", "attrib"})
 
 
 class FolderTrigger:
@@ -56,7 +56,8 @@ class FolderTrigger:
         self._selection = Selection(self.watch)
         self._settler = Settler(watch.settle)
         self._known: dict[str, Position] = {}
-        self._first_files: set[str] = set()  # there before the very first start
+        self._first = False  # until what was there at the very first start is taken
+        self._first_files: set[str] | None = None  # None until it was listed
         self._hints: set[str] = set()
         self._hinted = asyncio.Event()
         self._blind = False
@@ -77,17 +78,23 @@ class FolderTrigger:
 
     async def _watch(self) -> None:
         root, task = self.watch.path, self.watch.task
-        self._known = await self._store.read(positions.load, task, _prefix(root))
-        first = await self._store.write(positions.first_scan, task, str(root), datetime.now(UTC))
-        with self._observed():
-            await self._scan(first=first)
-            while root.is_dir():
+        known = await self._store.read(positions.load, task, _prefix(root))
+        # Another watch of the same task may look at other files here: what this one never sees is not gone.
+        self._known = {
+            source: position for source, position in known.items() if self._selection.takes_file(path_of(source))
+        }
+        self._first = not await self._store.read(positions.was_scanned, task, str(root))
+        with self._observed() as observing:
+            await self._scan()
+            await self._once()
+            while observing():
                 await self._once()
 
     async def _once(self) -> None:
-        """Wait for a hint, a settled file or the next scan, and answer it."""
+        """Wait for a hint, a settled file or the next scan, but not for long, and answer it."""
         due = self._settler.next_due()
-        wait = min(self._next_scan, due or self._next_scan) - time.monotonic()
+        now = time.monotonic()
+        wait = min(self._next_scan, due or self._next_scan, now + RETRY_SECONDS) - now
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(wait, 0)):
                 await self._hinted.wait()
@@ -100,7 +107,7 @@ class FolderTrigger:
             await self._look_at(hints)
         await self._take(self._settler.due(time.monotonic()))
 
-    async def _scan(self, *, first: bool = False) -> None:
+    async def _scan(self) -> None:
         """Compare the whole folder with what is known."""
         unreadable: list[Path] = []
         try:
@@ -117,7 +124,7 @@ class FolderTrigger:
             seen = {sighting.source for sighting in found}
             if not unreadable:
                 await self._mark_gone([source for source in self._known if source not in seen])
-            if first:
+            if self._first and self._first_files is None:
                 self._first_files = seen
                 await self._announce(self.watch, len(seen))
         interval = min(self.watch.scan, BLIND_SCAN_SECONDS) if self._blind else self.watch.scan
@@ -132,9 +139,11 @@ class FolderTrigger:
             sighting = await asyncio.to_thread(look, path)
             if sighting and self._selection.takes_file(path):
                 self._observe([sighting])
-            elif path.is_dir() or any(source.startswith(_prefix(path)) for source in self._known):
+            elif path.is_dir():
                 self._next_scan = 0.0
             elif sighting is None:
+                if any(source.startswith(_prefix(path)) for source in self._known):
+                    self._next_scan = 0.0
                 missing += [source for source in (source_of(path),) if source in self._known]
         await self._mark_gone(missing)
 
@@ -143,18 +152,26 @@ class FolderTrigger:
         for sighting in found:
             known = self._known.get(sighting.source)
             same = known and known.stamp == sighting.stamp and not known.gone
-            if not same or (known and known.content.startswith(UNREADABLE)):
+            # What was refused may be taken now: the mode or `max_size` can change and leave the stamp alone.
+            if not same or (known and is_refusal(known.content)):
                 self._settler.observe(sighting.source, sighting.stamp, now)
 
     async def _take(self, settled: Sequence[tuple[str, Stamp]]) -> None:
+        first_files = self._first_files or set()
+        through = bool(settled) or not first_files
         for start in range(0, len(settled), BATCH):
             taken, again = await asyncio.to_thread(self._inspect, settled[start : start + BATCH])
             self._observe(again)
             if taken and not await self._hand_on(taken):
+                through = False
                 continue
             for file in taken:
                 self._known[file.event.source] = Position(file.stamp, file.event.content)
-                self._first_files.discard(file.event.source)
+                first_files.discard(file.event.source)
+        if self._first and self._first_files is not None and through:
+            # Not sooner: a death in between would make new files of those that `existing: skip` leaves out.
+            await self._store.write(positions.first_scan, self.watch.task, str(self.watch.path), datetime.now(UTC))
+            self._first = False
 
     async def _hand_on(self, taken: Sequence[Taken]) -> bool:
         """Emit files; where that is refused (a broken task, say), they settle once more and are tried again."""
@@ -162,9 +179,10 @@ class FolderTrigger:
             await self._emit(taken)
         except AgentdError as refused:
             self._say_problem(f"{len(taken)} files of {self.watch.path} wait: {refused}")
-            now = time.monotonic()
+            # Not sooner, however short `settle` is: every try reads the files again.
+            since = time.monotonic() + RETRY_SECONDS - self.watch.settle
             for file in taken:
-                self._settler.observe(file.event.source, file.stamp, now)
+                self._settler.observe(file.event.source, file.stamp, since)
             return False
         self.problem = None
         return True
@@ -172,6 +190,7 @@ class FolderTrigger:
     def _inspect(self, settled: Sequence[tuple[str, Stamp]]) -> tuple[list[Taken], list[Sighting]]:
         """Read settled files: what was taken, and what changed while it was read."""
         taken, again = [], []
+        first_files = self._first_files or set()
         for source, stamp in settled:
             sighting = look(path_of(source))
             if sighting is None:
@@ -179,7 +198,7 @@ class FolderTrigger:
             if sighting.stamp != stamp:
                 again.append(sighting)
                 continue
-            first = source in self._first_files
+            first = source in first_files
             file = inspect(
                 sighting,
                 self.watch,
@@ -203,8 +222,13 @@ class FolderTrigger:
             self._known[source] = Position(known.stamp, known.content, gone=True)
 
     @contextlib.contextmanager
-    def _observed(self) -> Iterator[None]:
-        """Get hints from the system while the block runs; where there are none, scan more often."""
+    def _observed(self) -> Iterator[Callable[[], bool]]:
+        """Get hints from the system while the block runs; where there are none, scan more often.
+
+        Yields a function that tells whether the observed folder is still the one that has this name: one that
+        was removed and made anew, or moved away, would leave the trigger blind without a word.
+        """
+        folder = _identity(self.watch.path)
         observer = Observer()
         handler = _Handler(asyncio.get_running_loop(), self._hint)
         try:
@@ -217,11 +241,16 @@ class FolderTrigger:
                 "`sysctl fs.inotify.max_user_watches=524288` raises the usual limit",
                 *(self.watch.path, broken.strerror, BLIND_SCAN_SECONDS),
             )
-            yield
+            yield lambda: _identity(self.watch.path) == folder
             return
         self._blind = False
         try:
-            yield
+            yield (
+                lambda: (
+                    _identity(self.watch.path) == folder
+                    and all(emitter.is_alive() for emitter in observer.emitters)
+                )
+            )
         finally:
             observer.stop()
 
@@ -244,11 +273,20 @@ class _Handler(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Pass on what was named, if it changed."""
-        if event.event_type in _CHANGES:
+        # A folder is "modified" whenever a file in it is, which has a hint of its own.
+        if event.event_type in _CHANGES and not (event.is_directory and event.event_type == "modified"):
             names = [os.fsdecode(name) for name in (event.src_path, event.dest_path) if name]
             # The loop closes before the last event of a dying observer may come.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._hint, names)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prefix(folder: Path) -> str:

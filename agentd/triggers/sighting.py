@@ -5,6 +5,7 @@ Everything here is plain blocking file access for a worker thread. Nothing is re
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,8 @@ from agentd.triggers.settings import WatchSettings
 
 # What editors, browsers and sync programs leave beside a file while they work on it.
 _TEMPORARY = GitIgnoreSpec.from_lines(
-    ["*~", "*.swp", "*.swx", "*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", "#*#", "4913", "~$*"]
+    ["*~", "*.swp", "*.swx", "*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", r"\#*#", "4913", "~$*"]
 )
-# Marks in place of a sha256, for what cannot be read.
-UNREADABLE = "unreadable:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,13 @@ class Selection:
             return False
         if any(part.startswith(".") for part in parts) or _TEMPORARY.match_file(relative.name):
             return False
-        name = relative.as_posix()
+        name = _one_line(relative)
         return self._include.match_file(name) and not self._exclude.match_file(name)
 
     def enters(self, folder: Path) -> bool:
         """Whether files below this folder can belong."""
-        relative = folder.relative_to(self._root).as_posix()
-        return self._recursive and not folder.name.startswith(".") and not self._exclude.match_file(relative + "/")
+        name = _one_line(folder.relative_to(self._root)) + "/"
+        return self._recursive and not folder.name.startswith(".") and not self._exclude.match_file(name)
 
     def walk(self, unreadable: list[Path]) -> Iterator[Sighting]:
         """Every file that belongs; folders that cannot be listed are put on `unreadable`.
@@ -86,6 +85,11 @@ class Selection:
                     yield sighting
 
 
+def is_refusal(content: str) -> bool:
+    """Whether this stands for a file that `inspect` refused, in place of a sha256."""
+    return ":" in content
+
+
 def look(path: Path) -> Sighting | None:
     """How a file looks now; None where there is none, or a folder or symbolic link stands there."""
     try:
@@ -108,7 +112,7 @@ def inspect(sighting: Sighting, watch: WatchSettings, priority: Priority, *, wan
     refusal: AgentdError | None = None
     if not stat.S_ISREG(sighting.mode):
         content = f"not-a-file:{stamp.inode}"
-        refusal = NotAFile(f"{path} is a pipe, socket or device, not a file", hint=f"ls -l '{path.parent}'")
+        refusal = NotAFile(f"{path} is a pipe, socket or device, not a file", hint=_list(path.parent))
     elif stamp.size > watch.max_size:
         content = f"too-large:{stamp.size}:{stamp.mtime_ns}"
         refusal = TooLarge(
@@ -121,8 +125,8 @@ def inspect(sighting: Sighting, watch: WatchSettings, priority: Priority, *, wan
         except FileNotFoundError:
             return None
         except OSError as broken:
-            content = f"{UNREADABLE}{stamp.inode}:{stamp.mtime_ns}"
-            refusal = Unreadable(f"cannot open {path}: {broken.strerror}", hint=f"ls -l '{path}'")
+            content = f"unreadable:{stamp.inode}:{stamp.mtime_ns}"
+            refusal = Unreadable(f"cannot open {path}: {broken.strerror}", hint=_list(path))
         else:
             if digest is None:
                 return None
@@ -139,6 +143,15 @@ def _digest(path: Path, expected: Stamp) -> str | None:
             return None
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return digest if _stamp(os.fstat(descriptor)) == expected else None
+
+
+def _one_line(path: Path) -> str:
+    # The regular expressions behind the patterns do not cross a line end, which a name may hold.
+    return path.as_posix().replace("\n", " ")
+
+
+def _list(path: Path) -> str:
+    return f"ls -ld {shlex.quote(str(path))}"
 
 
 def _stamp(found: os.stat_result) -> Stamp:
