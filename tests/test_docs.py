@@ -21,10 +21,10 @@ TAGS = {"tags": {"python": ""}}
 
 def blocks(kind: str) -> list[tuple[str, str]]:
     """Every fenced block of a kind, with the page it stands on."""
-    found = []
+    found: list[tuple[str, str]] = []
     for page in PAGES:
-        for block in re.findall(rf"^```{kind}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
-            found.append((page.name, block))
+        texts = re.findall(rf"^```{kind}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        found += [(page.name, text) for text in texts]
     return found
 
 
