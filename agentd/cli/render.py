@@ -22,8 +22,6 @@ COLOURS = {
     "quarantined": "bold red",
     "cancelled": "yellow",
 }
-
-
 PIPE_WIDTH = 100_000  # columns: nothing is cut or folded for a program that reads a table
 
 
@@ -33,8 +31,10 @@ def notes() -> Console:
 
 
 def print_json(data: Any) -> None:
-    """Data as indented JSON on standard output."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=not _is_utf8()))
+    """Data as indented JSON on standard output. What a terminal would obey stands there as an escape."""
+    text = json.dumps(data, indent=2, ensure_ascii=not _is_utf8())
+    shown = (letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+    click.echo("".join(shown))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:

@@ -1,6 +1,5 @@
 """`agentd results`: what came of the jobs. Reads the database; needs no daemon."""
 
-import json
 from datetime import UTC, datetime
 
 import click
@@ -86,7 +85,7 @@ def show(result_id: int, as_json: bool) -> None:
     ]
     for name, value in facts:
         click.echo(f"{name:<9} {plain(value)}")
-    click.echo(json.dumps(result["output"], indent=2, ensure_ascii=False))
+    print_json(result["output"])
 
 
 def _list(task: str | None, since: datetime | None, limit: int, as_json: bool) -> None:

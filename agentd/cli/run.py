@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from agentd.cli.client import DaemonClient
+from agentd.cli.main import printable
 from agentd.cli.render import notes, output_line, plain, print_json, print_table, short_source
 from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import requests_without_daemon
-from agentd.errors import NotRunning
+from agentd.errors import BadEncoding, NotRunning
 from agentd.paths import Paths, find_paths
 
 
@@ -29,7 +30,7 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
     """
     paths = find_paths()
     given = [path for path in inputs if path != "-"]
-    text = sys.stdin.buffer.read().decode("utf-8", "replace") if "-" in inputs else None
+    text = _read_stdin() if "-" in inputs else None
     if dry_run:
         if len(inputs) > 1:
             raise click.UsageError("--dry-run shows one prompt: give one path")
@@ -96,9 +97,22 @@ def _dry_run(paths: Paths, body: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(rendered)
         return
-    click.echo(rendered["prompt"])
+    # Exact for a program; a terminal must not obey what the document says.
+    click.echo(printable(rendered["prompt"]) if sys.stdout.isatty() else rendered["prompt"])
     fits = "it fits" if rendered["tokens"] <= rendered["room"] else "it does not fit and would be refused"
     click.echo(f"{rendered['tokens']:,} tokens, room for {rendered['room']:,}: {fits}", err=True)
+
+
+def _read_stdin() -> str:
+    raw = sys.stdin.buffer.read()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as broken:
+        line = raw.count(b"\n", 0, broken.start) + 1
+        raise BadEncoding(
+            f"standard input is not valid UTF-8: byte 0x{raw[broken.start]:02x} in line {line}",
+            hint="iconv -f latin1 -t utf-8 | agentd run TASK -",
+        ) from broken
 
 
 def say_alone() -> None:

@@ -1,6 +1,5 @@
 """`agentd tasks`: which tasks there are, and whether they can be used."""
 
-import json
 from typing import Any
 
 import click
@@ -54,7 +53,7 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"{'model':<9} {task.model}, at most {task.max_tokens:,} tokens in {task.seconds:g} s")
     click.echo(f"{'reads':<9} {', '.join(task.reads)}")
     click.echo(f"\n{printable(task.instructions)}\n")
-    click.echo(json.dumps(task.schema, indent=2, ensure_ascii=False))
+    print_json(task.schema)
 
 
 @tasks.command("check")

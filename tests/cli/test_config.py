@@ -1,0 +1,72 @@
+"""`agentd init`, `agentd config` and `agentd completion`."""
+
+import subprocess
+
+import jsonschema
+import pytest
+import yaml
+
+from agentd.paths import Paths
+from tests.cli.conftest import Cli
+
+
+def test_init_writes_a_config_that_checks_and_refuses_to_overwrite_it(cli: Cli, paths: Paths) -> None:
+    made = cli("init")
+    assert (made.code, made.out) == (0, f"Wrote {paths.config}\n")
+    assert "agentd start --detach" in made.err
+    assert cli("config", "check").out == f"ok      {paths.config}\n"
+    paths.config.write_text("models: {main: {path: fake}}\n")
+    again = cli("init")
+    assert again.code == 1
+    assert again.err == (
+        f"error: {paths.config} is there already\nnext:  agentd config show, or agentd init --force\n"
+    )
+    assert paths.config.read_text() == "models: {main: {path: fake}}\n"
+    assert cli("init", "--force").code == 0
+    assert "Folders to watch" in paths.config.read_text()
+
+
+def test_config_path_tells_where_it_is_or_would_be(cli: Cli, paths: Paths) -> None:
+    assert cli("config", "path").out == f"{paths.config}\n"
+
+
+def test_config_check_without_a_config_points_to_init(cli: Cli, paths: Paths) -> None:
+    ran = cli("config", "check")
+    assert ran.code == 1
+    assert ran.err.endswith("\nnext:  agentd init\n")
+
+
+def test_config_show_gives_every_default_and_can_be_read_back(cli: Cli, fake: Paths) -> None:
+    as_json = cli("config", "show", "--json").json
+    assert as_json == yaml.safe_load(cli("config", "show").out)
+    assert as_json["models"]["main"]["kv_cache"] == {"k": "q8_0", "v": "q8_0"}
+    fake.config.write_text(cli("config", "show").out)
+    assert cli("config", "show", "--json").json == as_json
+
+
+def test_the_schema_takes_the_example_and_refuses_a_mistyped_key(cli: Cli, paths: Paths) -> None:
+    schema = cli("config", "schema").json
+    cli("init")
+    example = yaml.safe_load(paths.config.read_text())
+    jsonschema.validate(example, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(example | {"wotch": []}, schema)
+
+
+@pytest.mark.parametrize("command", ["config check", "status", "jobs", "tasks", "start", "start --detach"])
+def test_a_broken_config_exits_with_4_and_names_file_and_line(cli: Cli, paths: Paths, command: str) -> None:
+    paths.config.write_text("models:\n  main: {path: fake}\nwotch: []\n")
+    ran = cli(*command.split())
+    assert ran.code == 4
+    assert ran.err == (
+        f"error: {paths.config}:3: unknown key `wotch`: did you mean `watch`?\nnext:  agentd config check\n"
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(cli: Cli, shell: str) -> None:
+    ran = cli("completion", shell)
+    assert ran.code == 0
+    assert "_AGENTD_COMPLETE" in ran.out
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=ran.out, text=True).returncode == 0
