@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from agentd.daemon.agent import Agent, now
 from agentd.errors import (
     AgentdError,
-    Cancelled,
     InputError,
     InternalError,
     ModelUnavailable,
@@ -131,7 +130,9 @@ class Worker:
             await asyncio.wait({work})
         finally:
             self._running = None
+            # Cancelled ourselves, we leave nothing behind that still writes.
             work.cancel()
+            await asyncio.wait({work})
         if not work.cancelled():
             work.result()
         return True
@@ -139,7 +140,7 @@ class Worker:
     def cancel(self, job_id: int) -> None:
         """Stop working on a job that was cancelled in the store."""
         if self._running and self._running[0] == job_id:
-            self._running[1].cancel(str(Cancelled()))
+            self._running[1].cancel()
 
 
 async def _either(*awaitables: object, seconds: float | None = None) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictInt, field_validator
 
 from agentd.config import Duration, Section, Size, parse_path
 
@@ -32,16 +32,16 @@ class ModelSettings(Section):
         description="A GGUF file; `starter` for the small model of agentd[starter]; `fake` for a scripted one "
         "that needs no weights.",
     )
-    context: int | Literal["auto"] = Field(
+    context: StrictInt | Literal["auto"] = Field(
         "auto",
         description="Tokens of context; `auto` takes what the model was trained with, up to 8192.",
     )
-    gpu_layers: int | Literal["auto", "all"] = Field(
+    gpu_layers: StrictInt | Literal["auto", "all"] = Field(
         "auto",
         description="Layers to put on the GPU; `auto` and `all` take every layer where the build has a GPU.",
     )
     kv_cache: KvCache = Field(KvCache(), description="Types of the KV cache, `k` and `v` apart.")
-    threads: int | Literal["auto"] = Field("auto", description="CPU threads; `auto` is one a physical core.")
+    threads: StrictInt | Literal["auto"] = Field("auto", description="CPU threads; `auto` is one a physical core.")
     memory: Size | Literal["auto"] = Field(
         "auto",
         description="Resident memory past which the child is replaced; `auto` is twice the file plus 4GiB.",
@@ -53,11 +53,11 @@ class ModelSettings(Section):
     def _expand(cls, value: str) -> str:
         return value if value in (STARTER, FAKE) else str(parse_path(value))
 
-    @field_validator("context", "threads")
+    @field_validator("context", "threads", "stall")
     @classmethod
-    def _positive(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"{value} is not a positive number")
+    def _positive(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and value <= 0:
+            raise ValueError(f"{value:g} is not a positive number")
         return value
 
     @field_validator("gpu_layers")
