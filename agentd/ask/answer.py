@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 
-from agentd.ask.words import has_digit, missing_words, terms
+from agentd.ask.words import has_digit, missing_words, negates, terms
 from agentd.errors import InvalidOutput
 from agentd.model import WORDS_OF, Message, Model, OnText, Request
 from agentd.readers.sentences import flat, said_in, widen
@@ -37,6 +37,11 @@ MAX_ANSWER = 240  # characters
 MAX_TOKENS = 512  # a quote and an answer of these lengths, with room to spare
 QUOTABLE_WEIGHT = 0.6  # share of the best sentence's weight that one must have for a quote to come from it
 SECONDS = 120.0
+
+# The beginning of a JSON string, up to its closing quote, half an escape, or the first half of a pair of them.
+_ESCAPED = re.compile(
+    r'(?:[^"\\]|\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*'
+)
 
 NOT_FOUND = "Nothing that was read answers this."
 
@@ -190,8 +195,10 @@ def _check(db: Database, said: dict[str, Any], excerpts: Sequence[_Excerpt], que
 def is_supported(answer: str, quoted: str, question: str) -> bool:
     """Whether the quotes say what the answer says, as far as its words tell.
 
-    Figures and names must stand in the quotes; of the other words a few may be the answer's own.
+    Figures and names must stand in the quotes, and a denial; of the other words a few may be the answer's own.
     """
+    if negates(answer) != negates(quoted):
+        return False
     words = terms(answer)
     missing = missing_words(words, f"{quoted} {question}")
     names = {word.lower() for word in re.findall(r"(?<=\w )[A-Z]\w+", answer)}
@@ -230,7 +237,7 @@ def _answer_only(on_text: OnText) -> Callable[[str], None]:
         if not found:
             return
         # An escape that is not complete yet, or the closing quote, is left for later.
-        whole = re.match(r'(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*', value)
+        whole = _ESCAPED.match(value)
         decoded = json.loads(f'"{whole[0]}"') if whole else ""
         on_text(decoded[passed:])
         passed = len(decoded)

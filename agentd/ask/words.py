@@ -16,6 +16,7 @@ _STOP = frozenset(
     where which while who whom whose why will with within without would you your
     """.split()  # noqa: SIM905 - a list of quoted words is no easier to read
 )
+_NEGATION = re.compile(r"\b(?:no|not|never|none|nobody|nothing|nor|without|cannot)\b|n['’]t\b", re.IGNORECASE)
 _STEM = 5  # letters
 
 
@@ -33,6 +34,11 @@ def missing_words(words: Iterable[str], text: str) -> list[str]:
     known = {word.lower() for word in _WORD.findall(text)}
     stems = {_stem(word) for word in known}
     return [word for word in words if word not in known and (has_digit(word) or _stem(word) not in stems)]
+
+
+def negates(text: str) -> bool:
+    """Whether a text denies something."""
+    return bool(_NEGATION.search(text))
 
 
 def has_digit(word: str) -> bool:
