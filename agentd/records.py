@@ -133,7 +133,7 @@ class Document:
     @property
     def lines(self) -> int:
         """How many lines the text has."""
-        return len(self.text.splitlines())
+        return self.text.count("\n") + (self.text[-1:] not in ("", "\n"))
 
 
 def timestamp(moment: datetime | None = None) -> str:

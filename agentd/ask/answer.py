@@ -36,6 +36,8 @@ MOST_QUOTES = 2
 MAX_ANSWER = 240  # characters
 MAX_TOKENS = 512  # a quote and an answer of these lengths, with room to spare
 QUOTABLE_WEIGHT = 0.6  # share of the best sentence's weight that one must have for a quote to come from it
+# Share of the question's weight that a quote must hold to stand as the answer where the model's own was withdrawn.
+SPEAKING_WEIGHT = 0.6
 SECONDS = 120.0
 
 # The beginning of a JSON string, up to its closing quote, half an escape, or the first half of a pair of them.
@@ -187,9 +189,14 @@ def _check(db: Database, said: dict[str, Any], excerpts: Sequence[_Excerpt], que
     quoted = " ".join(citation.quote for citation in citations)
     if is_supported(said["answer"], quoted, question):
         return Answer(said["answer"].strip(), found=True, citations=citations)
+    log.info("an answer was withdrawn: its quotes do not say it")
     # The quote is certain; the model's own words about it are not.
-    log.info("an answer was withdrawn, its quotes do not say it: %s", said["answer"])
-    return Answer(citations[0].quote, found=True, citations=citations[:1])
+    nearest = citations[0].quote
+    weights = search.weigh_terms(db, terms(question))
+    missed = sum(weights[word] for word in missing_words(weights, nearest))
+    if missed > (1 - SPEAKING_WEIGHT) * sum(weights.values()):
+        return Answer(f"{NOT_FOUND} The nearest is: {nearest}", found=False, citations=citations[:1])
+    return Answer(nearest, found=True, citations=citations[:1])
 
 
 def is_supported(answer: str, quoted: str, question: str) -> bool:

@@ -17,7 +17,7 @@ from agentd.engine.client import EngineClient
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, EngineError, TaskError
 from agentd.paths import Paths
-from agentd.readers.read import read_file, to_document
+from agentd.readers.read import MAX_BYTES, read_file, to_document
 from agentd.records import STDIN, Document, Event, Priority, source_of, timestamp
 from agentd.store import checksums, queue, results
 from agentd.store.database import Store
@@ -25,6 +25,7 @@ from agentd.store.owner import current_owner
 from agentd.store.results import StoredResult
 from agentd.tasks.definition import Task
 from agentd.tasks.library import Library
+from agentd.tasks.prompt import task_hash
 
 log = logging.getLogger("agentd")
 
@@ -41,6 +42,8 @@ class Agent:
         self.engines = {name: EngineClient(name, settings) for name, settings in config.models.items()}
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.identities: dict[str, str] = {}
+        # What a watch takes must be readable later, too.
+        self.max_bytes = max([MAX_BYTES, *(watch.max_size for watch in config.watch)])
 
     def task(self, name: str) -> Task:
         """A task whose model the config has; raises `TaskError`."""
@@ -58,7 +61,7 @@ class Agent:
         engine = self.engines[task.model]
         # The file may have been mended or replaced since the start: what is loaded is the truth.
         loaded = engine.info.sha256 if engine.loaded else ""
-        return task.hash(loaded or self.identities[task.model])
+        return task_hash(task, loaded or self.identities[task.model])
 
     def bind(self, name: str) -> tuple[str, str]:
         """What a new job of this task is bound to: (task hash, model name); raises `TaskError`."""
@@ -86,7 +89,7 @@ class Agent:
         for path in paths:
             refusal = None
             try:
-                content = (await asyncio.to_thread(read_file, path)).content
+                content = (await asyncio.to_thread(read_file, path, self.max_bytes)).content
             except AgentdError as error:
                 content, refusal = f"{error.code}:{timestamp(now)}", error
             events.append(Event(name, source_of(path), content, occasion, Priority.INTERACTIVE, refusal))

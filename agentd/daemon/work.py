@@ -36,7 +36,7 @@ async def process_one(agent: Agent, job: Job) -> None:
             return
         document = await read_input(agent, job)
         result = await run_task(task, document, agent.engines[task.model], job.priority)
-        await check_unchanged(job.source, document.content)
+        await check_unchanged(agent, job.source, document.content)
         task_hash = agent.hash(task)
         await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now())
         log.info("job %d done: %s on %s in %.1f s", job.id, job.task, job.source, result.seconds)
@@ -59,22 +59,22 @@ async def read_input(agent: Agent, job: Job) -> Document:
             raise Vanished("the text that was given on standard input is not stored any more")
         return stored
     try:
-        document = await asyncio.to_thread(read_file, path_of(job.source))
+        document = await asyncio.to_thread(read_file, path_of(job.source), agent.max_bytes)
     except InputError:
         # What is wrong may be wrong with another content, in the middle of an edit.
         if job.was_read:
-            await check_unchanged(job.source, job.content)
+            await check_unchanged(agent, job.source, job.content)
         raise
     if job.was_read and document.content != job.content:
         raise Superseded
     return document
 
 
-async def check_unchanged(source: str, content: str) -> None:
+async def check_unchanged(agent: Agent, source: str, content: str) -> None:
     """Raise `Superseded` where the file has another content by now. A file that moved is still true."""
     if source != STDIN:
         try:
-            found = await asyncio.to_thread(content_of, path_of(source))
+            found = await asyncio.to_thread(content_of, path_of(source), agent.max_bytes)
         except Vanished:
             return
         if found != content:

@@ -264,8 +264,12 @@ class EngineClient:
         return ModelUnavailable(f"model {self.name} is still loading")
 
     async def _changed_weights(self, before: weights.FileStamp | None) -> None:
-        """Wait until the file of the model looks different from `before`, so that mending it is enough."""
-        while _stamp(self.settings) == before:
+        """Wait until the file of the model looks different from `before`, so that mending it is enough.
+
+        Not for ever: what stood in the way may not have been the file, but too little memory.
+        """
+        deadline = time.monotonic() + LAST_BACKOFF
+        while _stamp(self.settings) == before and time.monotonic() < deadline:
             await asyncio.sleep(WATCH_SECONDS)
 
 

@@ -67,9 +67,9 @@ def to_document(raw: bytes, source: str, *, markdown: bool) -> Document:
     )
 
 
-def content_of(path: Path) -> str:
+def content_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """The sha256 of a file as it is now; raises as `read_file` does for what cannot be read."""
-    return hashlib.sha256(_read_bytes(path, MAX_BYTES)).hexdigest()
+    return hashlib.sha256(_read_bytes(path, max_bytes)).hexdigest()
 
 
 def _is_markdown(path: Path) -> bool:

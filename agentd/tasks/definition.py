@@ -5,7 +5,6 @@ what a model makes of one, to `run`.
 """
 
 import difflib
-import hashlib
 import json
 import math
 import re
@@ -25,6 +24,7 @@ MAX_DEPTH = 8
 MAX_ITEMS = 64
 MAX_LENGTH = 2000
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # a column of the task's view, too
 _HEADER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?\n(.*)", re.DOTALL | re.MULTILINE)
 # The keywords of JSON Schema that an output may use, and what each must look like.
 _KEYWORDS: dict[str, type | tuple[type, ...]] = {
@@ -86,11 +86,6 @@ class Task:
     seconds: float
     file: Path
 
-    def hash(self, model_sha256: str) -> str:
-        """What decides whether a result is still what this task would give: prompt, schema, bounds, model."""
-        basis = [self.instructions, self.schema, self.hints, self.max_tokens, model_sha256]
-        return hashlib.sha256(json.dumps(basis, sort_keys=False).encode()).hexdigest()[:16]
-
 
 def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str]]) -> Task:
     """The task in a file's text; raises `BrokenTask`."""
@@ -101,6 +96,8 @@ def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str
     header = validate(yaml, TaskHeader)
     if header.name != file.stem:
         raise yaml.fail(("name",), f"the name is `{header.name}`, the file's is `{file.stem}`: make them equal")
+    if header.time_limit <= 0:
+        raise yaml.fail(("time_limit",), "`time_limit` leaves no time for an answer")
     instructions = match[2].strip()
     if not instructions:
         raise yaml.fail((), "there are no instructions after the front matter")
@@ -138,6 +135,8 @@ class _Schema:
             # YAML reads an unquoted `yes`, `on` or `1` as something else than a word.
             if not isinstance(name, str):
                 raise self._yaml.fail((*place, str(name)), f"the property `{name}` needs quotes to be a name")
+            if not _NAME.fullmatch(name):
+                raise self._yaml.fail((*place, name), f"the property `{name}` may have letters, digits and _ only")
         values = {name: self._value(value, (*place, name), depth) for name, value in properties.items()}
         required = [name for name, value in properties.items() if not value.get("optional")]
         return {

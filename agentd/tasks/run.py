@@ -70,6 +70,8 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
         )
     try:
         output = json.loads(generation.text)
+        # Half of a surrogate pair is JSON, and no text that can be stored.
+        json.dumps(output, ensure_ascii=False).encode()
         # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
         jsonschema.Draft202012Validator(schema).validate(output)
     except ValueError as broken:

@@ -30,6 +30,13 @@ class WatchSettings(Section):
         3600.0, description="How often the whole folder is compared with what is known, events or not."
     )
 
+    @field_validator("scan")
+    @classmethod
+    def _not_all_the_time(cls, seconds: float) -> float:
+        if seconds < 1:
+            raise ValueError("scan is shorter than 1s")
+        return seconds
+
     @field_validator("include", "exclude")
     @classmethod
     def _not_blank(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -125,6 +125,17 @@ def test_an_answer_is_supported_by_words_figures_and_names(words: str, quoted: s
     assert is_supported(words, quoted, QUESTION) is supported
 
 
+async def test_a_quote_about_something_else_does_not_stand_for_a_withdrawn_answer(
+    store: Store, read_in: ReadIn
+) -> None:
+    await read_in("One bucket of compost a plant, nothing else.\n")
+    question = "What does a bucket of compost cost in euros?"
+    given = await answer(question, store, ScriptedModel(said("It costs 7 euros.", (1, "bucket of compost"))))
+    assert not given.found
+    assert "One bucket of compost a plant" in given.answer
+    assert [citation.line for citation in given.citations] == [1]
+
+
 @pytest.mark.parametrize("question", ["Who won the chess championship?", "?", "What is it?", '"; DROP TABLE'])
 async def test_a_question_about_nothing_that_was_read_never_reaches_the_model(
     store: Store, read_in: ReadIn, question: str

@@ -10,6 +10,7 @@ from agentd.paths import Paths
 from agentd.records import JobState, Priority
 from agentd.store import queue, results
 from agentd.store.results import StoredResult
+from agentd.tasks.prompt import task_hash
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import SHA256, ScriptedEngine
 from tests.making import make_document, make_result
@@ -93,9 +94,9 @@ async def test_a_task_that_wants_a_model_the_config_lacks_is_broken(agent: Agent
 
 async def test_the_hash_follows_the_weights_that_are_loaded(agent: Agent, engine: ScriptedEngine) -> None:
     task = agent.task("note-tagging")
-    assert agent.hash(task) == task.hash(SHA256)
+    assert agent.hash(task) == task_hash(task, SHA256)
     engine.ready.clear()
-    assert agent.hash(task) == task.hash("fake")
+    assert agent.hash(task) == task_hash(task, "fake")
 
 
 async def test_weights_are_known_by_their_content_and_read_once(

@@ -7,6 +7,7 @@ import pytest
 
 from agentd.errors import BrokenTask
 from agentd.tasks.definition import read_task
+from agentd.tasks.prompt import task_hash
 from tests.tasks.conftest import HEADER, VOCABULARIES, ReadTask, task_text
 
 
@@ -86,6 +87,7 @@ def test_every_type_and_an_optional_property_can_be_used(read: ReadTask) -> None
         (task_text(with_output("a: {type: array, items: 3}")), 5, "`items` cannot be 3"),
         (task_text(with_output("a: {type: object}")), 5, "needs `properties`"),
         (task_text(with_output("a: {type: object, properties: {yes: {type: string}}}")), 5, "needs quotes"),
+        (task_text(with_output("'a\"b': {type: string}")), 5, "letters, digits and _ only"),
         (task_text(with_output("a: {type: object, properties: {x: 3}}")), 5, "`x` needs a schema"),
         (task_text(with_output("a: {type: array, items: {1: x}}")), 5, "unknown schema keyword `1`"),
         (task_text(with_output("a: {type: string, from: memory}")), 5, "`from` may be `document`, not `memory`"),
@@ -168,7 +170,7 @@ def test_a_file_with_windows_line_ends_is_read(read: ReadTask) -> None:
 def test_the_hash_changes_with_what_decides_the_answer(
     read: ReadTask, header: str, instructions: str, vocabulary: dict[str, str], model: str
 ) -> None:
-    assert read(header, instructions, tags=vocabulary).hash(model) != read().hash("m1")
+    assert task_hash(read(header, instructions, tags=vocabulary), model) != task_hash(read(), "m1")
 
 
 @pytest.mark.parametrize(
@@ -185,4 +187,4 @@ def test_the_hash_changes_with_what_decides_the_answer(
 def test_the_hash_does_not_change_with_anything_else(
     read: ReadTask, header: str, vocabularies: dict[str, dict[str, str]]
 ) -> None:
-    assert read(header, **vocabularies).hash("m1") == read().hash("m1")
+    assert task_hash(read(header, **vocabularies), "m1") == task_hash(read(), "m1")
