@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,5 +80,4 @@ def _socket_path(path: Path) -> Path:
     if len(os.fsencode(short)) <= SOCKET_PATH_LIMIT:
         return short
     # The runtime folder itself may be deep (it follows TMPDIR on some systems); /tmp is not.
-    root = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # noqa: S108
-    return root / f"agentd-{os.getuid()}-{name}" / "s"
+    return Path("/tmp") / f"agentd-{os.getuid()}-{name}" / "s"  # noqa: S108
