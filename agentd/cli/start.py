@@ -10,6 +10,7 @@ import time
 
 import click
 
+from agentd.cli.main import printable
 from agentd.errors import AgentdError, AlreadyRunning, DaemonFailed, NotRunning
 from agentd.paths import Paths, find_paths
 
@@ -34,7 +35,9 @@ def start(detach: bool) -> None:
 
     from agentd.daemon.supervisor import run_daemon
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # One line a request belongs to no log that a person reads.
     for noisy in ("uvicorn", "watchdog", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -60,6 +63,14 @@ def restart() -> None:
     if pid is not None:
         stop_daemon(paths, pid)
     start_detached(paths)
+
+
+class _OneLine(logging.Formatter):
+    """One line a message: a file name can neither colour the log nor forge a line of it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
+        """The line, without what a terminal would obey."""
+        return printable(super().formatMessage(record)).replace("\n", "\\n")
 
 
 def start_detached(paths: Paths) -> None:

@@ -74,9 +74,9 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
                 raise BrokenTask(f"{task.file}: {error}") from error
         except AgentdError as error:
             broken += 1
-            click.echo(f"broken  {name}: {printable(str(error))}")
+            click.echo(f"broken  {printable(name)}: {printable(str(error))}")
         else:
-            click.echo(f"ok      {name}")
+            click.echo(f"ok      {printable(name)}")
     if broken:
         click.echo(f"next:  $EDITOR '{find_paths().tasks}'", err=True)
         ctx.exit(1)

@@ -50,7 +50,7 @@ def test_no_words_at_all_show_the_overview(cli: Cli) -> None:
     assert all(f"  {name} " in ran.err for name in COMMANDS)
 
 
-def test_every_command_of_the_overview_exists_and_tells_the_same_in_its_own_help() -> None:
+def test_every_command_of_the_overview_exists_and_has_help() -> None:
     for name in COMMANDS:
         shown = CliRunner().invoke(group, [name, "--help"], prog_name="agentd")
         assert shown.exit_code == 0, name
