@@ -5,7 +5,9 @@ one question and stops the daemon. Any step that fails ends it with the reason a
 """
 
 import contextlib
+import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -57,10 +59,9 @@ def main() -> int:
         try:
             with running_daemon(home, Path(folder) / "inbox") as client:
                 drop_and_watch(client, Path(folder) / "inbox")
-                show("agentd results", "results", "list")
-                answer = show(f'agentd ask "{QUESTION}"', "ask", QUESTION)
-                if SOURCE not in answer:
-                    raise DemoFailed(f"the answer does not cite {SOURCE}")
+                show("results")
+                show("ask", QUESTION)
+                check_citation()
         except (DemoFailed, AgentdError) as failure:
             console.print(f"\n[red]The demo failed:[/] {failure}")
             log = home / "demo.log"
@@ -139,15 +140,20 @@ def drop_and_watch(client: DaemonClient, inbox: Path) -> None:
         raise DemoFailed(f"of {len(files)} files only {jobs['done']} became results: {jobs}")
 
 
-def show(shown: str, *words: str) -> str:
-    """Run a command as a person would, and show what it prints."""
-    console.print(f"\n[bold]$ {shown}[/]")
-    size = os.environ | {"COLUMNS": str(console.width), "LINES": "50"}
-    done = subprocess.run([sys.executable, "-m", "agentd", *words], capture_output=True, text=True, env=size)
-    print(done.stdout, end="")
-    if done.returncode != 0:
-        raise DemoFailed(f"`agentd {words[0]}` ended with exit code {done.returncode}: {done.stderr}")
-    return done.stdout
+def show(*words: str) -> None:
+    """Run a command as a person would, in this very terminal."""
+    console.print(f"\n[bold]$ agentd {shlex.join(words)}[/]")
+    code = subprocess.run([sys.executable, "-m", "agentd", *words]).returncode
+    if code != 0:
+        raise DemoFailed(f"`agentd {words[0]}` ended with exit code {code}")
+
+
+def check_citation() -> None:
+    """Ask once more, for a program this time: the answer must cite where it stands."""
+    command = [sys.executable, "-m", "agentd", "ask", QUESTION, "--json"]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=False).stdout or "{}")
+    if SOURCE not in {Path(citation["source"]).name for citation in answer.get("citations", [])}:
+        raise DemoFailed(f"the answer does not cite {SOURCE}")
 
 
 def wait(condition: Callable[[], Any], seconds: float, failure: str) -> Any:

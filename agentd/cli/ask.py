@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 
 from agentd.cli.client import DaemonClient
-from agentd.cli.render import notes, plain, print_json, short_source
+from agentd.cli.render import notes, plain, print_json
 from agentd.cli.run import say_alone
+from agentd.cli.text import short_source
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
 

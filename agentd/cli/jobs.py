@@ -10,7 +10,8 @@ from agentd.api.shapes import job_shape
 from agentd.cli.client import DaemonClient
 from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
-from agentd.cli.render import local_time, plain, print_json, print_table, short_source, state_text
+from agentd.cli.render import plain, print_json, print_table, state_text
+from agentd.cli.text import local_time, short_source
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
 from agentd.errors import NotRunning

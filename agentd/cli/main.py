@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 import agentd
+from agentd.cli.text import printable
 from agentd.errors import AgentdError
 
 # Name of the command → module below `agentd.cli` and the help line of the overview, which loads no module.
@@ -71,7 +72,8 @@ class LazyGroup(Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(agentd.__version__, prog_name="agentd")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """A daemon that keeps a local model resident and does boring work with it.
 
     It watches folders, runs tasks on what lands there, keeps every result in SQLite, and answers questions
@@ -80,6 +82,8 @@ def cli() -> None:
     \b
     Exit codes: 0 ok, 1 failed or not found, 2 wrong usage, 3 the daemon is not running, 4 broken config.
     """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def main() -> NoReturn:
@@ -112,11 +116,3 @@ def _say(message: str, hint: str, code: int) -> int:
     click.echo(f"error: {printable(message)}", err=True)
     click.echo(f"next:  {printable(hint)}", err=True)
     return code
-
-
-def printable(text: str) -> str:
-    """Text for a terminal: what a file name or a model says cannot move the cursor or change colours."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in text.encode("utf-8", "backslashreplace").decode()
-    )

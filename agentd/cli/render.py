@@ -1,10 +1,8 @@
-"""Tables, JSON and times for people. Whatever comes from files or models is made printable first."""
+"""Tables and JSON for people. Whatever comes from files or models is made printable first."""
 
 import json
 import sys
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,16 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentd.cli.main import printable
+from agentd.cli.text import STYLES, printable
 
-COLOURS = {
-    "done": "green",
-    "running": "cyan",
-    "queued": "blue",
-    "failed": "red",
-    "quarantined": "bold red",
-    "cancelled": "yellow",
-}
 PIPE_WIDTH = 100_000  # columns: nothing is cut or folded for a program that reads a table
 
 
@@ -63,35 +53,8 @@ def plain(text: str, style: str = "") -> Text:
 
 def state_text(state: str) -> Text:
     """A job's state in its colour."""
-    return Text(state, style=COLOURS.get(state, ""))
-
-
-def short_source(source: str) -> str:
-    """A path from the home folder on, where it lies there."""
-    home = f"{Path.home()}/"
-    return f"~/{source.removeprefix(home)}" if source.startswith(home) else source
-
-
-def output_line(output: dict[str, Any]) -> str:
-    """A result's output in one line: its values, lists joined."""
-    parts = []
-    for name, value in output.items():
-        said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        parts.append(f"{name}: {said}")
-    return " · ".join(parts)
-
-
-def local_time(stamp: str) -> str:
-    """A stored time in the user's zone."""
-    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration for people: `4 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    style = STYLES[state]
+    return Text(state, style=f"bold {style['fg']}" if style.get("bold") else str(style["fg"]))
 
 
 def _is_utf8() -> bool:

@@ -7,17 +7,13 @@ import click
 from agentd.api.shapes import ResultShape, result_shape
 from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
-from agentd.cli.render import (
-    local_time,
-    output_line,
-    plain,
-    print_json,
-    print_table,
-    short_source,
-)
+from agentd.cli.render import plain, print_json, print_table
+from agentd.cli.text import local_time, output_line, short_source
 from agentd.config import parse_duration
 from agentd.daemon.agent import Agent
 from agentd.store import results as store_results
+
+GLANCE = 160  # characters of an output that a person's list shows; `results show` has the whole
 
 
 def parse_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
@@ -109,6 +105,6 @@ def _row(result: ResultShape) -> list[str]:
         str(result["id"]),
         task,
         short_source(result["source"]),
-        output_line(result["output"]),
+        output_line(result["output"], GLANCE if sys.stdout.isatty() else None),
         local_time(result["created"]),
     ]

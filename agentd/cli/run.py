@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from agentd.cli.client import DaemonClient
-from agentd.cli.main import printable
-from agentd.cli.render import notes, output_line, plain, print_json, print_table, short_source
+from agentd.cli.render import notes, plain, print_json, print_table
+from agentd.cli.text import output_line, printable, short_source
 from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import requests_without_daemon
 from agentd.errors import BadEncoding, NotRunning

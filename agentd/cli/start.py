@@ -10,7 +10,7 @@ import time
 
 import click
 
-from agentd.cli.main import printable
+from agentd.cli.text import printable
 from agentd.errors import AgentdError, AlreadyRunning, DaemonFailed, NotRunning
 from agentd.paths import Paths, find_paths
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from agentd.cli.text import STYLES, printable, seconds_text, short_source
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
 
@@ -50,43 +51,49 @@ def _from_database(paths: Paths) -> Any:
 
 
 def _print(shape: Any, paths: Paths) -> None:
-    from rich.console import Console
-
-    from agentd.cli.render import COLOURS, plain, seconds_text, short_source
-
-    console = Console(highlight=False, soft_wrap=True)
     if shape["pid"] is None:
-        console.print("[bold]agentd[/] is [red]not running[/]")
+        click.echo(f"{click.style('agentd', bold=True)} is {click.style('not running', fg='red')}")
     else:
-        broken = any(model["error"] for model in shape["models"].values())
-        told = "[red]not ready[/]" if broken else "[yellow]starting[/]"
-        told = "[green]ready[/]" if shape["ready"] else told
-        console.print(f"[bold]agentd[/] {shape['version']} is {told} (pid {shape['pid']})")
+        click.echo(
+            f"{click.style('agentd', bold=True)} {shape['version']} is {_state(shape)} (pid {shape['pid']})"
+        )
     for name, model in shape["models"].items():
-        line = plain(f"  model {name:<8} {model['description'] or short_source(model['path'])}")
-        if model["loaded"]:
-            line.append(
-                f", context {model['context']:,}, KV cache {model['kv_cache']}, GPU layers {model['gpu_layers']}"
-            )
-        elif shape["pid"] is not None:
-            line.append(f"\n    {model['error'] or 'loading'}", style="red" if model["error"] else "yellow")
-        console.print(line)
+        _print_model(name, model, running=shape["pid"] is not None)
     for watch in shape["watches"]:
-        console.print(plain(f"  watch {short_source(watch['path'])} → {watch['task']}"))
+        _say(f"  watch {short_source(watch['path'])} → {watch['task']}")
         if watch["problem"]:
-            console.print(plain(f"    {watch['problem']}", style="red"))
-    jobs = [f"[{COLOURS[state]}]{count:,}[/] {state}" for state, count in shape["jobs"].items() if count]
-    told = "  jobs  " + (", ".join(jobs) or "none yet")
-    if shape["eta_seconds"]:
-        told += f"; all done in about {seconds_text(shape['eta_seconds'])}"
-    console.print(told)
+            _say(f"    {watch['problem']}", fg="red")
+    counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
+    eta = f"; all done in about {seconds_text(shape['eta_seconds'])}" if shape["eta_seconds"] else ""
+    click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{eta}")
     for name, duty in shape["duties"].items():
         if duty["restarts"]:
-            told = f"  duty {name} was started again {duty['restarts']} times: {duty['error']}"
-            console.print(plain(told, style="yellow"))
+            _say(f"  duty {name} was started again {duty['restarts']} times: {duty['error']}", fg="yellow")
     for notice in shape["notices"]:
-        console.print(plain(f"  note  {notice}", style="dim"))
+        _say(f"  note  {notice}", dim=True)
     for state in ("failed", "quarantined"):
         if shape["jobs"][state]:
-            console.print(f"  next  agentd jobs list --state {state}", style="dim")
-    console.print(plain(f"  log   {paths.log}", style="dim"))
+            _say(f"  next  agentd jobs list --state {state}", dim=True)
+    _say(f"  log   {paths.log}", dim=True)
+
+
+def _state(shape: Any) -> str:
+    if shape["ready"]:
+        return click.style("ready", fg="green")
+    if any(model["error"] for model in shape["models"].values()):
+        return click.style("not ready", fg="red")
+    return click.style("starting", fg="yellow")
+
+
+def _print_model(name: str, model: Any, *, running: bool) -> None:
+    loaded = ""
+    if model["loaded"]:
+        layers = f"GPU layers {model['gpu_layers']}"
+        loaded = f", context {model['context']:,}, KV cache {model['kv_cache']}, {layers}"
+    _say(f"  model {name:<8} {model['description'] or short_source(model['path'])}{loaded}")
+    if running and not model["loaded"]:
+        _say(f"    {model['error'] or 'loading'}", fg="red" if model["error"] else "yellow")
+
+
+def _say(text: str, **style: Any) -> None:
+    click.secho(printable(text).replace("\n", "↵"), **style)

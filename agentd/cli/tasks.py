@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from agentd.cli.main import Group, printable
-from agentd.cli.render import print_json, print_table, short_source
+from agentd.cli.main import Group
+from agentd.cli.render import print_json, print_table
+from agentd.cli.text import printable, short_source
 from agentd.daemon.settings import Config, load_config
 from agentd.engine.constraint import compile_schema
 from agentd.errors import AgentdError, BadSchema, BrokenTask

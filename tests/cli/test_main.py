@@ -7,8 +7,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.cli.main import COMMANDS, printable
+from agentd.cli.main import COMMANDS
 from agentd.cli.main import cli as group
+from agentd.cli.text import printable
 from tests.cli.conftest import Cli
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from agentd.cli.render import seconds_text, short_source
 from agentd.cli.results import parse_since
+from agentd.cli.text import seconds_text, short_source
 from agentd.errors import InputError
 from agentd.paths import Paths
 from agentd.store import queue, results

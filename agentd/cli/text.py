@@ -1,0 +1,63 @@
+"""Words for people: paths, times and results in a line.
+
+Imports next to nothing: commands that must start fast use it too.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+
+class Style(TypedDict, total=False):
+    """What click's `style` takes."""
+
+    fg: str
+    bold: bool
+
+
+# How a job's state is coloured.
+STYLES: dict[str, Style] = {
+    "done": {"fg": "green"},
+    "running": {"fg": "cyan"},
+    "queued": {"fg": "blue"},
+    "failed": {"fg": "red"},
+    "quarantined": {"fg": "red", "bold": True},
+    "cancelled": {"fg": "yellow"},
+}
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what a file name or a model says cannot move the cursor or change colours."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text.encode("utf-8", "backslashreplace").decode()
+    )
+
+
+def short_source(source: str) -> str:
+    """A path from the home folder on, where it lies there."""
+    home = f"{Path.home()}/"
+    return f"~/{source.removeprefix(home)}" if source.startswith(home) else source
+
+
+def output_line(output: dict[str, Any], most: int | None = None) -> str:
+    """A result's output in one line, of at most so many characters: its values, lists joined."""
+    parts = []
+    for name, value in output.items():
+        said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        parts.append(f"{name}: {said}")
+    line = " · ".join(parts)
+    return line if most is None or len(line) <= most else f"{line[: most - 1]}…"
+
+
+def local_time(stamp: str) -> str:
+    """A stored time in the user's zone."""
+    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration for people: `4 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
