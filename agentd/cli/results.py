@@ -1,5 +1,6 @@
 """`agentd results`: what came of the jobs. Reads the database; needs no daemon."""
 
+import sys
 from datetime import UTC, datetime
 
 import click
