@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger("agentd.api")
 
 HEADER_SECONDS = 10.0
+BACKLOG = 128  # connections that wait to be accepted
 
 
 @contextlib.contextmanager
@@ -35,6 +36,8 @@ def bound_socket(path: Path) -> Iterator[socket.socket]:
             sock.bind(os.fspath(path))
         finally:
             os.umask(before)
+        # From here on a client waits for its answer instead of being refused.
+        sock.listen(BACKLOG)
         yield sock
     finally:
         sock.close()

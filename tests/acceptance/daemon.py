@@ -95,7 +95,7 @@ class Daemon:
         """What `agentd status --json` prints, without a process for it; None where nobody answers yet."""
         assert self.process is not None
         assert self.process.poll() is None, self.log
-        # A connection that is refused costs httpx a socket, about which Python then warns.
+        # A connection that is refused leaves httpcore with an open socket, about which Python then warns.
         if "agentd is running" not in self.log[self._said :]:
             return None
         return DaemonClient(find_paths()).get("/v1/status")
