@@ -1,4 +1,4 @@
-# Everything here sets up what it needs in .venv first; nothing outside this folder is touched.
+# Everything here sets up what it needs in .venv first. Outside this folder only pip's cache is touched.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

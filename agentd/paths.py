@@ -48,7 +48,7 @@ def find_paths() -> Paths:
     """The paths of `AGENTD_HOME`, or else the platform's."""
     home = os.environ.get("AGENTD_HOME")
     if home:
-        root = Path(home).expanduser().absolute()
+        root = _home(home)
         config, data, state, runtime = root, root, root, root / "run"
     else:
         config = Path(platformdirs.user_config_path("agentd"))
@@ -63,6 +63,15 @@ def find_paths() -> Paths:
         lock=state / "agentd.lock",
         socket=_socket_path(runtime / "agentd.sock"),
     )
+
+
+def _home(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise AgentdError(
+            f"AGENTD_HOME is {text!r}, and there is no such user", hint="unset AGENTD_HOME"
+        ) from None
 
 
 def _runtime_folder() -> Path:

@@ -14,8 +14,7 @@ from typing import Any
 
 from agentd.errors import AgentdError
 
-# The source of a job whose text came through standard input.
-STDIN = "stdin"
+_STDIN = "stdin"
 
 
 class JobState(StrEnum):
@@ -47,7 +46,7 @@ class Event:
     """What a trigger hands on: one input that one task should see."""
 
     task: str
-    source: str  # see `source_of`, or STDIN
+    source: str  # see `source_of` and `stdin_source`
     content: str  # sha256 of the bytes, or `why:mark` where they cannot be read
     occasion: str = ""  # empty for a file; what was asked for, for an explicit run
     priority: Priority = Priority.TRIGGERED
@@ -140,6 +139,16 @@ def timestamp(moment: datetime | None = None) -> str:
     """`moment` (by default, now) as the store writes it: `2026-05-04T03:02:01.000Z`."""
     moment = moment or datetime.now(UTC)
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stdin_source(content: str) -> str:
+    """The source of a text that came through standard input: each text is one of its own."""
+    return f"{_STDIN}:{content[:12]}"
+
+
+def is_stdin(source: str) -> bool:
+    """Whether a source is a text from standard input; every path is absolute or a file URI."""
+    return source.startswith(_STDIN)
 
 
 def source_of(path: Path) -> str:

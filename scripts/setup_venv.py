@@ -25,7 +25,11 @@ def main() -> None:
     python = folder / "bin" / "python"
     if not python.exists():
         print(f"Making {folder} …", flush=True)
-        venv.create(folder, with_pip=True, symlinks=True)
+        try:
+            venv.create(folder, with_pip=True, symlinks=True)
+        except (subprocess.CalledProcessError, ImportError):
+            shutil.rmtree(folder, ignore_errors=True)
+            sys.exit("this Python has no pip for new environments: apt install python3-venv, then try again")
     if not has_llama(python):
         compiler = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
         if compiler is None:
@@ -40,8 +44,9 @@ def main() -> None:
 
 
 def has_llama(python: Path) -> bool:
-    """Whether llama-cpp-python is installed already, told by its metadata."""
-    code = "import importlib.metadata as m; m.version('llama-cpp-python')"
+    """Whether that version of llama-cpp-python is installed already, told by its metadata."""
+    name, _, version = LLAMA.partition("==")
+    code = f"import importlib.metadata as m; raise SystemExit(m.version('{name}') != '{version}')"
     return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
 
 

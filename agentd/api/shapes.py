@@ -15,7 +15,7 @@ class JobShape(TypedDict):
 
     id: int
     task: str
-    source: str  # absolute path, `file://` URI where the name is not UTF-8, or `stdin`
+    source: str  # absolute path, `file://` URI where the name is not UTF-8, or `stdin:` and a hash
     state: str  # queued, running, done, failed, quarantined or cancelled
     attempts: int  # times it was started
     error: str | None  # why its last try failed

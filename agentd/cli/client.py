@@ -1,4 +1,7 @@
-"""Talk to the daemon over its Unix socket. Raises `NotRunning` where there is none.
+"""Talk to the daemon over its Unix socket. Raises `NotRunning` where nobody listens, and only then.
+
+A connection that breaks later is `DaemonFailed`: the daemon may have done what it was asked, and whoever takes
+that for "no daemon" does it twice.
 
 httpcore is the transport inside httpx, by the same people; what httpx puts around it (auth, cookies, redirects,
 a command line of its own) is not needed for one local socket and costs every command 75 ms.
@@ -10,7 +13,7 @@ from typing import Any
 
 import httpcore
 
-from agentd.errors import AgentdError, NotRunning
+from agentd.errors import AgentdError, DaemonFailed, NotRunning
 from agentd.paths import Paths
 
 CONNECT_SECONDS = 5.0
@@ -94,7 +97,8 @@ def _error(status: int, content: bytes) -> AgentdError:
         return AgentdError(f"the daemon answered {status}", hint="agentd status")
 
 
-def _unreachable(broken: Exception) -> NotRunning:
+def _unreachable(broken: Exception) -> AgentdError:
     if isinstance(broken, (httpcore.ConnectError, httpcore.ConnectTimeout)):
         return NotRunning()
-    return NotRunning(f"the daemon went away: {broken}", hint="agentd status")
+    told = "did not answer in time" if isinstance(broken, httpcore.TimeoutException) else "went away"
+    return DaemonFailed(f"the daemon {told}; what it was asked may still be done", hint="agentd jobs list")

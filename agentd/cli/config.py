@@ -4,9 +4,11 @@ import click
 
 from agentd.cli.main import Group
 from agentd.cli.render import print_json
+from agentd.config import read_yaml
 from agentd.daemon.settings import Config, load_config
-from agentd.errors import NotFound
+from agentd.errors import NotFound, TaskError
 from agentd.paths import find_paths
+from agentd.tasks.library import Library
 
 
 @click.group(cls=Group)
@@ -39,7 +41,14 @@ def check() -> None:
     file = find_paths().config
     if not file.exists():
         raise NotFound(f"there is no config at {file}; the defaults are used", hint="agentd init")
-    load_config(file)
+    config = load_config(file)
+    library = Library(find_paths().tasks, config.vocabularies)
+    source = read_yaml(file.read_text("utf-8"), file)
+    for index, watch in enumerate(config.watch):
+        try:
+            library.get(watch.task)
+        except TaskError as broken:
+            raise source.fail(("watch", index, "task"), str(broken)) from broken
     click.echo(f"ok      {file}")
 
 

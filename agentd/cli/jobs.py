@@ -8,7 +8,7 @@ import click
 
 from agentd.api.shapes import job_shape
 from agentd.cli.client import DaemonClient
-from agentd.cli.main import Group
+from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table, state_text
 from agentd.cli.text import local_time, short_source
@@ -23,11 +23,14 @@ _STATES = click.Choice([state.value for state in JobState])
 
 
 @click.group(cls=Group, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def jobs(ctx: click.Context) -> None:
+def jobs(ctx: click.Context, as_json: bool) -> None:
     """List, show, retry and cancel jobs."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_jobs)
+        ctx.invoke(list_jobs, as_json=as_json)
+    else:
+        refuse_group_options(ctx)
 
 
 @jobs.command("list")
@@ -56,7 +59,7 @@ def list_jobs(state: str | None = None, task: str | None = None, limit: int = 50
 
 
 @jobs.command("show")
-@click.argument("job_id", metavar="ID", type=int)
+@click.argument("job_id", metavar="ID", type=ID)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(job_id: int, as_json: bool) -> None:
     """Show one job whole."""
@@ -75,7 +78,7 @@ def show(job_id: int, as_json: bool) -> None:
 
 
 @jobs.command("retry")
-@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+@click.argument("job_ids", metavar="ID…", type=ID, nargs=-1, required=True)
 def retry(job_ids: tuple[int, ...]) -> None:
     """Queue failed, quarantined or cancelled jobs once more."""
     for job_id in job_ids:
@@ -84,7 +87,7 @@ def retry(job_ids: tuple[int, ...]) -> None:
 
 
 @jobs.command("cancel")
-@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+@click.argument("job_ids", metavar="ID…", type=ID, nargs=-1, required=True)
 def cancel(job_ids: tuple[int, ...]) -> None:
     """End jobs that are queued or running."""
     for job_id in job_ids:

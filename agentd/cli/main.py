@@ -49,6 +49,16 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
+ID = click.IntRange(1, 2**63 - 1)  # what SQLite can hold
+
+
+def refuse_group_options(ctx: click.Context) -> None:
+    """Options between a group and its subcommand would be dropped without a word: say where they go."""
+    for option in ctx.command.params:
+        if ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} goes after `{ctx.invoked_subcommand}`", ctx)
+
+
 class LazyGroup(Group):
     """A group that imports a subcommand when it is asked for."""
 
@@ -88,6 +98,8 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every error ends with the next command to type."""
+    # What was read stands in the database and in the log: they are for this user, as the files may be.
+    os.umask(0o077)
     try:
         code = cli.main(prog_name="agentd", standalone_mode=False)
         sys.stdout.flush()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from agentd.api.shapes import ResultShape, result_shape
-from agentd.cli.main import Group
+from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table
 from agentd.cli.text import local_time, output_line, short_source
@@ -41,6 +41,8 @@ def results(ctx: click.Context, task: str | None, since: datetime | None, limit:
     """List results, newest first, or show one."""
     if ctx.invoked_subcommand is None:
         _list(task, since, limit, as_json)
+    else:
+        refuse_group_options(ctx)
 
 
 @results.command("list")
@@ -54,7 +56,7 @@ def list_results(task: str | None, since: datetime | None, limit: int, as_json: 
 
 
 @results.command("show")
-@click.argument("result_id", metavar="ID", type=int)
+@click.argument("result_id", metavar="ID", type=ID)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(result_id: int, as_json: bool) -> None:
     """Show one result whole."""

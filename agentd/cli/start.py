@@ -58,7 +58,10 @@ def stop() -> None:
 @click.command()
 def restart() -> None:
     """Stop the daemon, if it runs, and start it in the background."""
+    from agentd.daemon.settings import load_config
+
     paths = find_paths()
+    load_config(paths.config)  # a daemon that runs is not ended for one that cannot start
     pid = _pid(paths)
     if pid is not None:
         stop_daemon(paths, pid)
@@ -66,11 +69,15 @@ def restart() -> None:
 
 
 class _OneLine(logging.Formatter):
-    """One line a message: a file name can neither colour the log nor forge a line of it."""
+    """One line a message, and no control characters: a file name can neither colour the log nor forge a line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
         """The line, without what a terminal would obey."""
-        return printable(super().formatMessage(record)).replace("\n", "\\n")
+        return super().formatMessage(record).replace("\n", "\\n")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line and its traceback, if any."""
+        return printable(super().format(record))
 
 
 def start_detached(paths: Paths) -> None:
@@ -85,7 +92,7 @@ def start_detached(paths: Paths) -> None:
     begin = paths.log.stat().st_size if paths.log.exists() else 0
     with paths.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agentd", "start"],
+            [sys.executable, "-P", "-m", "agentd", "start"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -37,16 +37,12 @@ def _from_database(paths: Paths) -> Any:
     from agentd.daemon.settings import load_config
     from agentd.records import JobState
     from agentd.store import queue
-    from agentd.store.database import connect
+    from agentd.store.database import read_once
 
     config = load_config(paths.config)
     counts = dict.fromkeys(JobState, 0)
     if paths.database.exists():
-        db = connect(paths.database, read_only=True)
-        try:
-            counts = queue.count_states(db)
-        finally:
-            db.close()
+        counts = read_once(paths.database, queue.count_states)
     return report_stopped(config, counts)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from agentd.cli.main import Group
+from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.render import print_json, print_table
 from agentd.cli.text import printable, short_source
 from agentd.daemon.settings import Config, load_config
@@ -16,11 +16,14 @@ from agentd.tasks.library import Library
 
 
 @click.group(cls=Group, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def tasks(ctx: click.Context) -> None:
+def tasks(ctx: click.Context, as_json: bool) -> None:
     """List, show and check tasks."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_tasks)
+        ctx.invoke(list_tasks, as_json=as_json)
+    else:
+        refuse_group_options(ctx)
 
 
 @tasks.command("list")

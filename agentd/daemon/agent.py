@@ -15,10 +15,10 @@ from agentd.daemon.settings import Config, load_config
 from agentd.engine import weights
 from agentd.engine.client import EngineClient
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, BrokenTask, EngineError, TaskError
+from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, TaskError
 from agentd.paths import Paths
-from agentd.readers.read import MAX_BYTES, read_file, to_document
-from agentd.records import STDIN, Document, Event, Priority, source_of, timestamp
+from agentd.readers.read import MAX_BYTES, content_of, read_file, read_stdin
+from agentd.records import Document, Event, Priority, is_stdin, path_of, source_of, timestamp
 from agentd.store import checksums, queue, results
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
@@ -84,8 +84,9 @@ class Agent:
         occasion = f"run {timestamp(now)}"
         events, documents = list[Event](), list[Document]()
         if text is not None:
-            documents.append(to_document(text, STDIN, markdown=True))
-            events.append(Event(name, STDIN, documents[0].content, occasion, Priority.INTERACTIVE))
+            document = read_stdin(text)
+            documents.append(document)
+            events.append(Event(name, document.source, document.content, occasion, Priority.INTERACTIVE))
         for path in paths:
             refusal = None
             try:
@@ -103,16 +104,23 @@ class Agent:
         bound = []
         for stored in await self.store.read(results.latest):
             with contextlib.suppress(TaskError):
-                if self.is_stale(stored):
-                    event = Event(
-                        *(stored.task, stored.source, stored.content),
-                        occasion=f"rerun {timestamp(now)}",
-                        priority=Priority.BACKFILL,
-                    )
+                if self.is_stale(stored) and (content := await self._content_now(stored)):
+                    # Named after the result, so that asking twice adds nothing twice.
+                    occasion = f"rerun of {stored.id}"
+                    event = Event(stored.task, stored.source, content, occasion, Priority.BACKFILL)
                     bound.append((event, *self.bind(stored.task)))
         ids = await self.store.write(queue.add_all, bound, now)
         self.added.set()
         return ids
+
+    async def _content_now(self, stored: StoredResult) -> str | None:
+        """What stands at a result's source now; None where nothing can be read there any more."""
+        if is_stdin(stored.source):
+            return stored.content
+        try:
+            return await asyncio.to_thread(content_of, path_of(stored.source), self.max_bytes)
+        except InputError:
+            return None
 
     async def identify_models(self) -> None:
         """Find out which weights the user chose, by content; where they cannot be read, by path."""
@@ -130,12 +138,17 @@ class Agent:
         """An engine of our own for as long as the block runs; raises `ModelUnavailable`."""
         engine = self.engines[model]
         life = asyncio.create_task(engine.run())
+        loaded = asyncio.create_task(engine.wait_loaded())
         try:
-            await engine.wait_loaded()
+            await asyncio.wait({life, loaded}, return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                life.result()  # it ends only by an error, such as a process that cannot be started
+            await loaded
             yield engine
         finally:
+            loaded.cancel()
             life.cancel()
-            await asyncio.wait({life})
+            await asyncio.wait({life, loaded})
 
     async def heartbeat(self) -> None:
         """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""

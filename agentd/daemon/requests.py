@@ -16,9 +16,9 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
-from agentd.errors import InputError
-from agentd.readers.read import read_file, to_document
-from agentd.records import STDIN, Document, Job
+from agentd.errors import InputError, ModelUnavailable
+from agentd.readers.read import read_file, read_stdin
+from agentd.records import Document, Job
 from agentd.store import queue, results
 from agentd.tasks.prompt import build_messages
 
@@ -38,23 +38,27 @@ class Requests:
         text = body.text.encode() if body.text is not None else None
         model = self._agent.task(body.task).model
         # Whoever waits for the answer must not wait for a model that cannot be loaded.
-        await self._agent.engines[model].wait_loaded()
+        engine = self._agent.engines[model]
+        await engine.wait_loaded()
         ids = await self._agent.submit(body.task, paths, text, now())
         self._workers[model].admit(ids)
         yield {"event": "added", "jobs": ids}
         waiting = set(ids)
         while waiting:
-            for job in await self._agent.store.read(queue.find, ids=sorted(waiting), limit=len(waiting)):
-                if job.state.final:
-                    waiting.discard(job.id)
-                    yield {"event": "job", **await self._ended(job)}
+            for job in await self._agent.store.read(
+                queue.find, ids=sorted(waiting), ended=True, limit=len(waiting)
+            ):
+                waiting.discard(job.id)
+                yield {"event": "job", **await self._ended(job)}
             if waiting:
+                if isinstance(engine.error, ModelUnavailable):
+                    raise engine.error
                 await asyncio.sleep(POLL_SECONDS)
 
     async def render(self, body: RenderBody) -> dict[str, Any]:
         """The exact prompt of a task on one input, its tokens, and the room there is."""
         task = self._agent.task(body.task)
-        messages = build_messages(task, await _document(body))
+        messages = build_messages(task, await self._document(body))
         engine = self._agent.engines[task.model]
         await engine.wait_loaded()
         rendered = await engine.render(messages)
@@ -103,6 +107,11 @@ class Requests:
         """Add jobs for stale results; their ids."""
         return await self._agent.rerun_stale(now())
 
+    async def _document(self, body: RenderBody) -> Document:
+        if body.text is not None:
+            return read_stdin(body.text.encode())
+        return await asyncio.to_thread(read_file, _absolute(body.path or ""), self._agent.max_bytes)
+
     async def _ended(self, job: Job) -> dict[str, Any]:
         found = await self._agent.store.read(results.find, job_ids=[job.id], limit=1)
         shapes = [result_shape(stored, stale=self._agent.is_stale(stored)) for stored in found]
@@ -125,12 +134,6 @@ async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Req
             beat.cancel()
             await asyncio.wait({work, beat})
             await agent.store.write(queue.release, agent.owner)
-
-
-async def _document(body: RenderBody) -> Document:
-    if body.text is not None:
-        return to_document(body.text.encode(), STDIN, markdown=True)
-    return await asyncio.to_thread(read_file, _absolute(body.path or ""))
 
 
 def _absolute(path: str) -> Path:

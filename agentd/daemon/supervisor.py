@@ -21,6 +21,7 @@ from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.health import eta, report
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
+from agentd.errors import TaskError
 from agentd.paths import Paths
 from agentd.store import positions, queue
 from agentd.store.owner import is_alive
@@ -70,7 +71,8 @@ class Supervisor:
             serve = self._start([Duty("serve", lambda: self._server.serve([sock]))])
             heartbeat = self._start([Duty("heartbeat", agent.heartbeat)])
             workers = self._start([Duty(f"work {name}", self._work(name)) for name in self._workers])
-            watches = self._start([Duty(f"watch {w.watch.path}", w.run) for w in self._watches])
+            watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
+            self._warn_of_tasks()
             log.info("agentd is running: pid %d, home %s", os.getpid(), agent.paths.config.parent)
             await self._stopping.wait()
             await _end(watches)
@@ -84,6 +86,14 @@ class Supervisor:
     def _start(self, duties: Sequence[Duty]) -> list[asyncio.Task[None]]:
         self._duties += duties
         return [asyncio.create_task(supervise(duty), name=duty.name) for duty in duties]
+
+    def _warn_of_tasks(self) -> None:
+        """Say now what would else be said with the first file."""
+        for watch in self._watches:
+            try:
+                self._agent.task(watch.watch.task)
+            except TaskError as broken:
+                log.warning("%s is watched and its files wait: %s", watch.watch.path, broken)
 
     def _work(self, model: str) -> Callable[[], Awaitable[None]]:
         return lambda: self._workers[model].run(self._stopping)

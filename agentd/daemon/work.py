@@ -18,7 +18,7 @@ from agentd.errors import (
     Vanished,
 )
 from agentd.readers.read import content_of, read_file
-from agentd.records import STDIN, Document, Job, path_of
+from agentd.records import Document, Job, is_stdin, path_of
 from agentd.store import documents, queue, results
 from agentd.tasks.run import run_task
 
@@ -53,8 +53,8 @@ async def process_one(agent: Agent, job: Job) -> None:
 
 async def read_input(agent: Agent, job: Job) -> Document:
     """The job's document; raises `Superseded` where the file has another content by now."""
-    if job.source == STDIN:
-        stored = await agent.store.read(documents.load_document, job.content, STDIN)
+    if is_stdin(job.source):
+        stored = await agent.store.read(documents.load_document, job.content, job.source)
         if stored is None:
             raise Vanished("the text that was given on standard input is not stored any more")
         return stored
@@ -72,7 +72,7 @@ async def read_input(agent: Agent, job: Job) -> Document:
 
 async def check_unchanged(agent: Agent, source: str, content: str) -> None:
     """Raise `Superseded` where the file has another content by now. A file that moved is still true."""
-    if source != STDIN:
+    if not is_stdin(source):
         try:
             found = await asyncio.to_thread(content_of, path_of(source), agent.max_bytes)
         except Vanished:

@@ -134,7 +134,8 @@ class Child:
             self._send({"id": number, "event": "error", "error": error.to_wire()})
         else:
             self._send({"id": number, "event": "done", "value": dataclasses.asdict(generation)})
-        self._cancelled.discard(number)
+        # Numbers of requests that have ended mean nothing any more.
+        self._cancelled &= {waiting for _, waiting, _ in self._waiting}
 
     def _steps(self, backend: Backend, number: int, request: Request) -> Generation:
         for step in backend.generate(request):

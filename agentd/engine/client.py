@@ -126,7 +126,8 @@ class EngineClient:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "agentd.engine.child", str(theirs.fileno())),
+                # -P: no module is ever taken from the folder that a command happens to run in.
+                *("-P", "-m", "agentd.engine.child", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if _has_fd(sys.stderr) else asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

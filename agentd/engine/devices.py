@@ -7,13 +7,25 @@ import platform
 import sys
 from pathlib import Path
 
+_VULKAN_VENDORS = ("0x1002", "0x8086")  # AMD and Intel, by their PCI numbers
+
 
 def gpu_present() -> str | None:
-    """The kind of GPU that is there, as the README names the builds: CUDA, ROCm or Metal; None for none."""
+    """The kind of GPU that is there, as the README names the builds: CUDA, ROCm, Vulkan or Metal; or None."""
     if any(Path("/dev").glob("nvidia[0-9]*")):
         return "CUDA"
     if Path("/dev/kfd").exists():
         return "ROCm"
+    vendors = [_read(file) for file in Path("/sys/class/drm").glob("renderD*/device/vendor")]
+    if any(vendor in _VULKAN_VENDORS for vendor in vendors):
+        return "Vulkan"
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "Metal"
     return None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""

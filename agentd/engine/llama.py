@@ -119,6 +119,11 @@ class Llama:
         return "" if token < 0 else self.piece(token, special=True).decode("utf-8", "replace")
 
     @property
+    def bos(self) -> int | None:
+        """The token that must begin every sequence, where the model was trained so."""
+        return llama_cpp.llama_vocab_bos(self._vocab) if self.adds_bos else None
+
+    @property
     def bos_text(self) -> str:
         """The text of the token that begins a sequence."""
         return self.token_text(llama_cpp.llama_vocab_bos(self._vocab))

@@ -96,7 +96,9 @@ class LocalModel:
         tokens: list[int] = []
         for piece in prompt.pieces:
             tokens += self._llama.tokenize(piece.text, special=piece.control)
-        return tokens
+        bos = self._llama.bos
+        # Most templates write it; one that does not leaves it to whoever runs the model.
+        return tokens if bos is None or tokens[:1] == [bos] else [bos, *tokens]
 
     def _prefill(self, tokens: Sequence[int], deadline: float) -> Iterator[None]:
         position = 0

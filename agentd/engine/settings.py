@@ -46,7 +46,11 @@ class ModelSettings(Section):
         "auto",
         description="Resident memory past which the child is replaced; `auto` is twice the file plus 4GiB.",
     )
-    stall: Duration = Field(120.0, description="The child is replaced when it makes no progress for so long.")
+    stall: Duration = Field(
+        120.0,
+        description="The child is replaced when it makes no progress for so long.",
+        json_schema_extra={"default": "2m"},
+    )
 
     @field_validator("path")
     @classmethod

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from agentd.errors import (
@@ -24,7 +25,7 @@ from agentd.errors import (
 )
 from agentd.readers.markdown import split_front_matter
 from agentd.readers.passages import split_passages
-from agentd.records import Document, source_of
+from agentd.records import Document, source_of, stdin_source
 
 MAX_BYTES = 20 * 1024**2
 MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mdown"})
@@ -65,6 +66,12 @@ def to_document(raw: bytes, source: str, *, markdown: bool) -> Document:
         front_matter=front_matter,
         passages=tuple(split_passages(body, first_line)),
     )
+
+
+def read_stdin(raw: bytes) -> Document:
+    """The document that came through standard input; raises as `to_document` does."""
+    document = to_document(raw, "stdin", markdown=True)
+    return replace(document, source=stdin_source(document.content))
 
 
 def content_of(path: Path, max_bytes: int = MAX_BYTES) -> str:

@@ -75,6 +75,17 @@ def transaction(db: Database) -> Iterator[None]:
         raise
 
 
+def read_once(path: Path, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a reading operation on a database that is opened for it alone; raises `StoreError`."""
+    db = connect(path, read_only=True)
+    try:
+        return operation(db, *args, **kwargs)
+    except sqlite3.Error as broken:
+        raise _explain(broken, path) from broken
+    finally:
+        db.close()
+
+
 class Store:
     """The database of one home, for asyncio. Close it when done."""
 

@@ -110,9 +110,7 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
     if missed := _missed_job(db, event):
         return queue.retry_job(db, missed, now).id
     if before == event.content:
-        return (
-            None  # only touched or moved; where the task has changed since, its result is stale, not the file new
-        )
+        return None  # only touched or moved; a task that changed makes the result stale, not the file new
     same = list(
         db.query(
             "SELECT state FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ?",
@@ -121,8 +119,17 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
     )
     if same and (before is None or any(not JobState(row["state"]).final for row in same)):
         return None
-    occasion = f"return {len(same)}" if same else event.occasion
+    occasion = f"return {_times_done(db, event)}" if same else event.occasion
     return queue.add(db, replace(event, occasion=occasion), task_hash, model, now)
+
+
+def _times_done(db: Database, event: Event) -> int:
+    """How many jobs this content has had here, whatever the task was then: a number that never comes twice."""
+    rows = db.query(
+        "SELECT count(*) AS n FROM jobs INDEXED BY jobs_by_source WHERE task = ? AND source = ? AND content = ?",
+        [event.task, event.source, event.content],
+    )
+    return int(next(iter(rows))["n"])
 
 
 def _missed_job(db: Database, event: Event) -> int | None:

@@ -181,6 +181,7 @@ def find(
     state: JobState | None = None,
     task: str | None = None,
     ids: Sequence[int] | None = None,
+    ended: bool = False,
     limit: int = 50,
 ) -> list[Job]:
     """Jobs, newest first, that match every filter given."""
@@ -191,6 +192,8 @@ def find(
         tests, values = [*tests, "task = ?"], [*values, task]
     if ids is not None:
         tests, values = [*tests, "id IN (SELECT value FROM json_each(?))"], [*values, json.dumps(list(ids))]
+    if ended:
+        tests = [*tests, "state NOT IN ('queued', 'running')"]
     sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(tests)} ORDER BY id DESC LIMIT ?"
     return [_job(row) for row in db.query(sql, [*values, limit])]
 

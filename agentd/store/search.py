@@ -24,8 +24,11 @@ class Hit:
     text: str
 
 
-# The newest result of each task and source.
-_CURRENT = "r.id = (SELECT max(id) FROM results WHERE task = r.task AND source = r.source)"
+# The newest result of each task and source, of files that are still there.
+_CURRENT = """
+  r.id = (SELECT max(id) FROM results WHERE task = r.task AND source = r.source)
+  AND NOT EXISTS (SELECT 1 FROM positions q WHERE q.task = r.task AND q.source = r.source AND q.gone IS NOT NULL)
+"""
 
 
 def find_passages(db: Database, terms: Sequence[str], limit: int) -> list[Hit]:
@@ -43,10 +46,12 @@ def find_passages(db: Database, terms: Sequence[str], limit: int) -> list[Hit]:
           FROM results_fts JOIN results r ON r.id = results_fts.rowid
           WHERE results_fts MATCH :query AND {_CURRENT}
         )
-        SELECT p.id AS passage_id, max(r.id) AS result_id, r.source, p.content, p.line, p.text,
-               min(score) AS best
-        FROM hits JOIN passages p ON p.id = hits.passage JOIN results r ON r.content = p.content
-        WHERE {_CURRENT} GROUP BY p.id ORDER BY best LIMIT :limit
+        SELECT p.id AS passage_id, shown.id AS result_id, shown.source, p.content, p.line, p.text
+        FROM (SELECT passage, min(score) AS best FROM hits GROUP BY passage) AS found
+        JOIN passages p ON p.id = found.passage
+        JOIN results shown ON shown.id =
+          (SELECT max(r.id) FROM results r WHERE r.content = p.content AND {_CURRENT})
+        ORDER BY best LIMIT :limit
         """,
         {"query": query, "limit": limit},
     )

@@ -10,11 +10,13 @@ from typing import Any
 import jsonschema
 
 from agentd.errors import InputError, InvalidOutput, TooLong
-from agentd.model import Generation, Model, OnText, Request
+from agentd.model import Generation, Model, Request
 from agentd.records import Coverage, Document, Priority, Result
 from agentd.tasks.bind import bind_schema
 from agentd.tasks.definition import Task
 from agentd.tasks.prompt import build_messages
+
+MOST_CHARACTERS = 32  # of a text to a token, on average: eight times what tokenizers reach on prose
 
 
 async def run_task(
@@ -22,7 +24,6 @@ async def run_task(
     document: Document,
     model: Model,
     priority: Priority = Priority.TRIGGERED,
-    on_text: OnText | None = None,
 ) -> Result:
     """What the model makes of the document.
 
@@ -35,18 +36,18 @@ async def run_task(
             f"{task.name} reads {' and '.join(task.reads)}, not {document.kind}",
             hint=f"agentd tasks show {task.name}",
         )
+    room = model.info.context - task.max_tokens
+    least = len(document.text) // MOST_CHARACTERS
+    if least > room:
+        # Not worth a prompt of megabytes: no tokenizer makes so few tokens of it.
+        raise _too_long(task, f"more than {least:,}", room, model.info.context)
     messages = build_messages(task, document)
     rendered = await model.render(messages)
-    room = model.info.context - task.max_tokens
     if rendered.tokens > room:
-        raise TooLong(
-            f"needs {rendered.tokens:,} tokens, room for {max(room, 0):,} "
-            f"(context {model.info.context:,}, answer up to {task.max_tokens:,})",
-            hint=f"split the document, or raise models.{task.model}.context in the config",
-        )
+        raise _too_long(task, f"{rendered.tokens:,}", room, model.info.context)
     schema = bind_schema(task.schema, document)
     request = Request(messages, schema, task.max_tokens, task.seconds, priority)
-    generation = await model.generate(request, on_text)
+    generation = await model.generate(request)
     info = model.info
     return Result(
         output=parse_output(task, generation, schema),
@@ -61,6 +62,14 @@ async def run_task(
     )
 
 
+def _too_long(task: Task, needed: str, room: int, context: int) -> TooLong:
+    return TooLong(
+        f"needs {needed} tokens, room for {max(room, 0):,} "
+        f"(context {context:,}, answer up to {task.max_tokens:,})",
+        hint=f"split the document, or raise models.{task.model}.context in the config",
+    )
+
+
 def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> dict[str, Any]:
     """The answer as an object of the (bound) schema; raises `InvalidOutput` with what is wrong with it."""
     hint = f"agentd tasks show {task.name}"
@@ -72,6 +81,7 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
         output = json.loads(generation.text)
         # Half of a surrogate pair is JSON, and no text that can be stored.
         json.dumps(output, ensure_ascii=False).encode()
+        output = _each_choice_once(output, schema)
         # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
         jsonschema.Draft202012Validator(schema).validate(output)
     except ValueError as broken:
@@ -84,7 +94,8 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
     blank = [name for name in schema["required"] if _is_blank(output[name])]
     if blank:
         raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
-    return {name: _once_each(value) for name, value in output.items()}
+    checked: dict[str, Any] = output
+    return checked
 
 
 def _is_blank(value: Any) -> bool:
@@ -94,8 +105,11 @@ def _is_blank(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(_is_blank(item) for item in value)
 
 
-def _once_each(value: Any) -> Any:
-    """A list of words without repeats, in order: a small model likes to say its best tag twice."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return list(dict.fromkeys(value))
+def _each_choice_once(value: Any, schema: dict[str, Any]) -> Any:
+    """A list of choices without repeats, in order: a small model likes to say its best tag twice."""
+    if isinstance(value, dict) and "properties" in schema:
+        kinds = schema["properties"]
+        return {name: _each_choice_once(inner, kinds.get(name, {})) for name, inner in value.items()}
+    if isinstance(value, list) and "enum" in schema.get("items", {}):
+        return [choice for index, choice in enumerate(value) if choice not in value[:index]]
     return value

@@ -141,10 +141,13 @@ class FolderTrigger:
                 self._observe([sighting])
             elif path.is_dir():
                 self._next_scan = 0.0
-            elif sighting is None:
-                if any(source.startswith(_prefix(path)) for source in self._known):
+            elif sighting is None and (source := source_of(path)) in self._known:
+                missing.append(source)
+            elif sighting is None and not self._selection.takes_file(path):
+                # Perhaps a folder that took files along.
+                prefix = _prefix(path)
+                if any(source.startswith(prefix) for source in self._known):
                     self._next_scan = 0.0
-                missing += [source for source in (source_of(path),) if source in self._known]
         await self._mark_gone(missing)
 
     def _observe(self, found: Iterable[Sighting]) -> None:

@@ -27,14 +27,16 @@ class WatchSettings(Section):
     max_size: Size = Field(20 * 1024**2, description="Larger files are recorded as failed, not read.")
     settle: Duration = Field(2.0, description="How long a file must stay unchanged before it is taken.")
     scan: Duration = Field(
-        3600.0, description="How often the whole folder is compared with what is known, events or not."
+        3600.0,
+        description="How often the whole folder is compared with what is known, events or not.",
+        json_schema_extra={"default": "1h"},
     )
 
     @field_validator("scan")
     @classmethod
     def _not_all_the_time(cls, seconds: float) -> float:
-        if seconds < 1:
-            raise ValueError("scan is shorter than 1s")
+        if seconds < 0.1:
+            raise ValueError("scan is shorter than 100ms")
         return seconds
 
     @field_validator("include", "exclude")

@@ -17,5 +17,5 @@ def test_twenty_thousand_files_written_while_the_daemon_was_stopped_are_done_onc
     # Counting 20,000 jobs again and again would slow down what is waited for.
     wait_for(lambda: daemon.query("SELECT max(id) FROM results") == [(FILES,)], 600, f"{FILES} results")
     daemon.check_once_each(FILES)
-    assert daemon.status()["duties"][f"watch {daemon.folder}"]["restarts"] == 0
+    assert daemon.status()["duties"][f"watch {daemon.folder} → note-tagging"]["restarts"] == 0
     daemon.stop()

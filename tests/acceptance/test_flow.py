@@ -37,7 +37,9 @@ def test_a_run_goes_through_the_daemon_where_there_is_one(daemon: Daemon, tmp_pa
     assert (done.returncode, done.stderr) == (0, "")
     results = daemon.json("results")
     check_shape(results, list[ResultShape])
-    assert sorted(result["source"] for result in results) == [*map(str, files), "stdin"]
+    *named, piped = sorted(result["source"] for result in results)
+    assert named == list(map(str, files))
+    assert piped.startswith("stdin:")
     assert daemon.query("SELECT DISTINCT priority FROM jobs") == [(0,)]
     shown = daemon.agentd("run", "note-tagging", str(files[0]), "missing.md")
     assert shown.returncode == 1

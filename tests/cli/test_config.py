@@ -1,6 +1,7 @@
 """`agentd init`, `agentd config` and `agentd completion`."""
 
 import subprocess
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -24,6 +25,27 @@ def test_init_writes_a_config_that_checks_and_refuses_to_overwrite_it(cli: Cli, 
     assert paths.config.read_text() == "models: {main: {path: fake}}\n"
     assert cli("init", "--force").code == 0
     assert "Folders to watch" in paths.config.read_text()
+
+
+def test_config_check_names_a_watch_whose_task_is_not_there(cli: Cli, paths: Paths) -> None:
+    paths.config.write_text("watch:\n  - path: /notes\n    task: sumarise\n")
+    ran = cli("config", "check")
+    assert ran.code == 4
+    assert f"{paths.config}:3: there is no task `sumarise`: did you mean `summarise`?" in ran.err
+
+
+def test_what_agentd_writes_is_for_its_user_alone(cli: Cli, fake: Paths, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n\nText.\n")
+    assert cli("run", "note-tagging", tmp_path / "a.md").code == 0
+    assert fake.database.stat().st_mode & 0o077 == 0
+
+
+def test_options_before_a_subcommand_are_not_dropped(cli: Cli, fake: Paths) -> None:
+    assert cli("jobs", "--json").json == []
+    assert {task["name"] for task in cli("tasks", "--json").json} == {"note-tagging", "summarise"}
+    ran = cli("results", "--task", "x", "list")
+    assert ran.code == 2
+    assert "--task goes after `list`" in ran.err
 
 
 def test_config_path_tells_where_it_is_or_would_be(cli: Cli, paths: Paths) -> None:

@@ -83,6 +83,15 @@ async def test_what_is_stale_is_run_again_once_and_only_that(agent: Agent, write
     job = await agent.store.read(queue.get, job_id)
     assert (job.source, job.content, job.priority) == (stored.source, stored.content, Priority.BACKFILL)
     assert job.task_hash != stored.task_hash
+    assert await agent.rerun_stale(now()) == [], "asked twice, done once"
+
+
+async def test_what_is_stale_and_gone_is_not_run_again(agent: Agent, write_note: WriteNote) -> None:
+    note = write_note()
+    await keep_result(agent, note)
+    change_task(agent, "\nBe brief.\n")
+    note.unlink()
+    assert await agent.rerun_stale(now()) == []
 
 
 async def test_a_task_that_wants_a_model_the_config_lacks_is_broken(agent: Agent) -> None:

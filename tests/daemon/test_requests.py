@@ -48,7 +48,8 @@ async def test_a_run_tells_of_every_job_as_it_ends(
 async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: ScriptedEngine) -> None:
     engine.answers = [GOOD]
     _, event = await collect(alone.run(RunBody(task="note-tagging", text="# Pears\n")))
-    assert (event["job"]["source"], event["job"]["state"]) == ("stdin", "done")
+    assert event["job"]["source"].startswith("stdin:")
+    assert event["job"]["state"] == "done"
 
 
 async def test_a_run_without_a_daemon_leaves_other_jobs_alone(

@@ -41,6 +41,17 @@ async def begin(client: EngineClient, request: Request = LONG) -> asyncio.Task[G
     return task
 
 
+async def test_no_module_comes_from_the_folder_that_a_command_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "numpy", "agentd"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    async with running(FAKE) as client:
+        await client.wait_loaded()
+        assert client.info.fake
+
+
 async def test_a_child_answers_tells_and_streams(client: EngineClient) -> None:
     assert client.info.path == str(find_weights(SMALL))
     assert client.pid not in (None, os.getpid())

@@ -69,6 +69,18 @@ def test_content_that_returns_is_done_again_each_time(disk: Disk) -> None:
     assert len(queue.find(disk.db, state=JobState.DONE)) == 5
 
 
+def test_content_that_returns_is_done_even_where_the_task_changed_in_between(disk: Disk) -> None:
+    for text in ("one", "two", "one"):
+        disk.take(A, text)
+        disk.do()
+    # A job that ran after its task had changed bears the new hash.
+    disk.db.execute("UPDATE jobs SET task_hash = 'new hash' WHERE id = 3")
+    disk.task_hash = "new hash"
+    for text in ("two", "one"):
+        assert len(disk.take(A, text)) == 1, text
+        disk.do()
+
+
 def test_content_that_returns_while_its_job_still_waits_is_not_done_twice(disk: Disk) -> None:
     disk.take(A, "one")
     disk.take(A, "two")

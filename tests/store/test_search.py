@@ -1,7 +1,8 @@
 import pytest
 from sqlite_utils import Database
 
-from agentd.store import queue, results, search
+from agentd.store import positions, queue, results, search
+from agentd.store.positions import Stamp, Taken
 from tests.making import NOW, make_document, make_event, make_result
 from tests.store.conftest import OWNER, claim_job
 
@@ -47,6 +48,23 @@ def test_an_older_version_of_a_file_is_no_answer(db: Database) -> None:
     remember(db, "/a.md", "frost in April")
     assert found(db, "march") == []
     assert found(db, "april") == [("/a.md", 1)]
+
+
+def test_a_file_that_is_gone_is_no_answer(db: Database) -> None:
+    file = Taken(make_event("/a.md", "frost in March", task="tag"), Stamp(1, 2, 3))
+    positions.take(db, [file], lambda _: ("hash", "main"), NOW)
+    document = make_document("frost in March", "/a.md")
+    results.complete(db, claim_job(db), OWNER, "hash", make_result(), document, NOW)
+    assert found(db, "frost") == [("/a.md", 1)]
+    positions.mark_gone(db, "tag", ["/a.md"], NOW)
+    assert found(db, "frost") == []
+
+
+def test_a_hit_names_the_source_of_the_very_result_that_it_cites(db: Database) -> None:
+    for source in ("/b.md", "/a.md"):
+        remember(db, source, "frost in March")
+    (hit,) = search.find_passages(db, ["frost"], 5)
+    assert results.get(db, hit.result_id).source == hit.source
 
 
 def test_the_same_text_in_two_files_is_one_hit(db: Database) -> None:
