@@ -1,19 +1,23 @@
 """`agentd run`: a task on files now, through the daemon or with an engine of its own."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import click
 
+from agentd.api.app import RenderBody, RunBody
 from agentd.cli.client import DaemonClient
 from agentd.cli.render import notes, plain, print_json, print_table
 from agentd.cli.text import output_line, printable, short_source
 from agentd.daemon.agent import open_agent
-from agentd.daemon.requests import requests_without_daemon
+from agentd.daemon.requests import Requests, requests_without_daemon
 from agentd.errors import BadEncoding, NotRunning
 from agentd.paths import Paths, find_paths
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -63,37 +67,24 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
 
 
 def _stream(paths: Paths, body: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+    async def alone(requests: Requests) -> None:
+        async for event in requests.run(RunBody(**body)):
+            take(event)
+
     try:
         for event in DaemonClient(paths).stream("/v1/run", body):
             take(event)
     except NotRunning:
-        from agentd.api.app import RunBody
-
-        async def alone() -> None:
-            async with open_agent(paths) as agent:
-                model = agent.task(body["task"]).model
-                say_alone()
-                async with requests_without_daemon(agent, model) as requests:
-                    async for event in requests.run(RunBody(**body)):
-                        take(event)
-
-        asyncio.run(alone())
+        asyncio.run(_without_daemon(paths, body["task"], alone))
 
 
 def _dry_run(paths: Paths, body: dict[str, Any], as_json: bool) -> None:
     try:
         rendered = DaemonClient(paths).post("/v1/render", body)
     except NotRunning:
-        from agentd.api.app import RenderBody
-
-        async def alone() -> Any:
-            async with open_agent(paths) as agent:
-                model = agent.task(body["task"]).model
-                say_alone()
-                async with requests_without_daemon(agent, model) as requests:
-                    return await requests.render(RenderBody(**body))
-
-        rendered = asyncio.run(alone())
+        rendered = asyncio.run(
+            _without_daemon(paths, body["task"], lambda requests: requests.render(RenderBody(**body)))
+        )
     if as_json:
         print_json(rendered)
         return
@@ -101,6 +92,15 @@ def _dry_run(paths: Paths, body: dict[str, Any], as_json: bool) -> None:
     click.echo(printable(rendered["prompt"]) if sys.stdout.isatty() else rendered["prompt"])
     fits = "it fits" if rendered["tokens"] <= rendered["room"] else "it does not fit and would be refused"
     click.echo(f"{rendered['tokens']:,} tokens, room for {rendered['room']:,}: {fits}", err=True)
+
+
+async def _without_daemon(paths: Paths, task: str, work: Callable[[Requests], Awaitable[T]]) -> T:
+    """Do it with an engine of our own, and say so."""
+    async with open_agent(paths) as agent:
+        model = agent.task(task).model
+        say_alone()
+        async with requests_without_daemon(agent, model) as requests:
+            return await work(requests)
 
 
 def _read_stdin() -> str:
@@ -121,8 +121,6 @@ def say_alone() -> None:
 
 
 def _absolute(path: str) -> str:
-    import os
-
     return os.path.abspath(path)  # noqa: PTH100 - resolves `..` without following links
 
 
