@@ -133,7 +133,8 @@ async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Req
             work.cancel()
             beat.cancel()
             await asyncio.wait({work, beat})
-            await agent.store.write(queue.release, agent.owner)
+            # What was asked for here is not what a daemon should do some day instead.
+            await agent.store.write(queue.cancel_all, worker.admitted or [], now())
 
 
 def _absolute(path: str) -> Path:

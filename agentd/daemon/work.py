@@ -98,7 +98,7 @@ class Worker:
     def __init__(self, agent: Agent, model: str, *, only: bool = False) -> None:
         self._agent = agent
         self._model = model
-        self._admitted: list[int] | None = [] if only else None
+        self.admitted: list[int] | None = [] if only else None
         self._running: tuple[int, asyncio.Task[None]] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -115,13 +115,13 @@ class Worker:
 
     def admit(self, job_ids: Sequence[int]) -> None:
         """Let a worker with `only` claim these jobs too."""
-        if self._admitted is not None:
-            self._admitted += job_ids
+        if self.admitted is not None:
+            self.admitted += job_ids
 
     async def _step(self) -> bool:
         """Claim and do one job; False where there is none."""
         agent = self._agent
-        job = await agent.store.write(queue.claim, agent.owner, self._model, now(), self._admitted)
+        job = await agent.store.write(queue.claim, agent.owner, self._model, now(), self.admitted)
         if job is None:
             return False
         work = asyncio.create_task(process_one(agent, job))

@@ -167,6 +167,13 @@ def cancel(db: Database, job_id: int, now: datetime) -> Job:
     return get(db, job_id)
 
 
+def cancel_all(db: Database, job_ids: Sequence[int], now: datetime) -> None:
+    """End those of these jobs that have not ended."""
+    for job in find(db, ids=job_ids, limit=len(job_ids)):
+        if not job.state.final:
+            cancel(db, job.id, now)
+
+
 def get(db: Database, job_id: int) -> Job:
     """One job; raises `NotFound`."""
     rows = list(db.query(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]))

@@ -134,4 +134,4 @@ def test_ctrl_c_in_a_run_without_a_daemon_ends_quietly(make_daemon: MakeDaemon) 
     _, said = run.communicate(timeout=30)
     assert run.returncode == 130, said
     assert "Traceback" not in said
-    assert daemon.query("SELECT state, owner FROM jobs WHERE state = 'running'") == []
+    assert daemon.query("SELECT state, owner FROM jobs") == [("cancelled", None)]
