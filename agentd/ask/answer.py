@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import jsonschema
-
 from agentd.ask.words import has_digit, missing_words, negates, terms
 from agentd.errors import InvalidOutput
 from agentd.model import WORDS_OF, Message, Model, OnText, Request
@@ -22,6 +20,7 @@ from agentd.records import Priority
 from agentd.store import documents, search
 from agentd.store.database import Database, Store
 from agentd.store.search import Hit
+from agentd.tasks.run import parse_json
 
 log = logging.getLogger("agentd.ask")
 
@@ -96,15 +95,7 @@ async def answer(question: str, store: Store, model: Model, on_text: OnText | No
     generation = await model.generate(request, _answer_only(on_text) if on_text else None)
     if generation.stop != "end":
         raise InvalidOutput("the answer was cut at its bound", hint="ask a shorter question")
-    try:
-        said = json.loads(generation.text)
-        jsonschema.Draft202012Validator(schema).validate(said)
-    except ValueError as broken:
-        raise InvalidOutput(f"the answer is not JSON: {broken}", hint="agentd status") from broken
-    except jsonschema.ValidationError as broken:
-        raise InvalidOutput(
-            f"the answer breaks its schema: {broken.message[:200]}", hint="agentd status"
-        ) from broken
+    said = parse_json(generation.text, schema, hint="agentd status")
     return await store.read(_check, said, excerpts, question)
 
 

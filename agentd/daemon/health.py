@@ -35,7 +35,7 @@ async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderT
                 "path": str(watch.watch.path),
                 "task": watch.watch.task,
                 "scanned": watch.scanned.is_set(),
-                "problem": watch.problem or _task_problem(agent, watch.watch.task),
+                "problem": watch.problem or task_problem(agent, watch.watch.task),
             }
             for watch in watches
         ],
@@ -57,7 +57,8 @@ async def eta(agent: Agent, jobs: int) -> float | None:
     return jobs * max(known) if known else None
 
 
-def _task_problem(agent: Agent, name: str) -> str | None:
+def task_problem(agent: Agent, name: str) -> str | None:
+    """What is wrong with a task, or None."""
     try:
         agent.task(name)
     except TaskError as broken:

@@ -18,10 +18,9 @@ from agentd.api.shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.duty import Duty, supervise
-from agentd.daemon.health import eta, report
+from agentd.daemon.health import eta, report, task_problem
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
-from agentd.errors import TaskError
 from agentd.paths import Paths
 from agentd.store import positions, queue
 from agentd.store.owner import is_alive
@@ -90,10 +89,8 @@ class Supervisor:
     def _warn_of_tasks(self) -> None:
         """Say now what would else be said with the first file."""
         for watch in self._watches:
-            try:
-                self._agent.task(watch.watch.task)
-            except TaskError as broken:
-                log.warning("%s is watched and its files wait: %s", watch.watch.path, broken)
+            if problem := task_problem(self._agent, watch.watch.task):
+                log.warning("%s is watched and its files wait: %s", watch.watch.path, problem)
 
     def _work(self, model: str) -> Callable[[], Awaitable[None]]:
         return lambda: self._workers[model].run(self._stopping)

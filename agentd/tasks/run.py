@@ -77,8 +77,17 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
         raise InvalidOutput(
             f"the answer was cut at its bound of {task.max_tokens:,} tokens: raise max_tokens", hint=hint
         )
+    output: dict[str, Any] = parse_json(generation.text, schema, hint)
+    blank = [name for name in schema["required"] if _is_blank(output[name])]
+    if blank:
+        raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
+    return output
+
+
+def parse_json(text: str, schema: dict[str, Any], hint: str) -> Any:
+    """A model's answer, valid by its schema; raises `InvalidOutput`. A choice that is listed twice counts once."""
     try:
-        output = json.loads(generation.text)
+        output = json.loads(text)
         # Half of a surrogate pair is JSON, and no text that can be stored.
         json.dumps(output, ensure_ascii=False).encode()
         output = _each_choice_once(output, schema)
@@ -91,11 +100,7 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
         raise InvalidOutput(
             f"the answer breaks its schema at {place}: {broken.message[:200]}", hint=hint
         ) from broken
-    blank = [name for name in schema["required"] if _is_blank(output[name])]
-    if blank:
-        raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
-    checked: dict[str, Any] = output
-    return checked
+    return output
 
 
 def _is_blank(value: Any) -> bool:
