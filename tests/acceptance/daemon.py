@@ -126,13 +126,19 @@ class Daemon:
         finally:
             connection.close()
 
-    def counts(self) -> dict[str, int]:
+    def query_early(self, sql: str) -> list[tuple[Any, ...]]:
+        """Look into a database that may not have its tables yet; no rows then."""
         if not self.database.exists():
-            return {}
+            return []
         try:
-            return dict(self.query("SELECT state, count(*) FROM jobs GROUP BY state"))
-        except sqlite3.OperationalError:
-            return {}  # the tables are not there yet
+            return self.query(sql)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return []
+
+    def counts(self) -> dict[str, int]:
+        return dict(self.query_early("SELECT state, count(*) FROM jobs GROUP BY state"))
 
     def wait_done(self, count: int, seconds: float = 60) -> None:
         wait_for(lambda: self.counts().get("done", 0) >= count, seconds, f"{count} jobs done: {self.counts()}")

@@ -42,7 +42,7 @@ def kill_while_working(daemon: Daemon, rng: random.Random, *, kills: int, files:
         daemon.start(ready=False)
         random_moment(daemon, rng, (number + 1) * files // kills)
         assert daemon.kill() == -signal.SIGKILL
-        leases |= daemon.query("SELECT id, lease_until FROM jobs WHERE state = 'running'")
+        leases |= daemon.query_early("SELECT id, lease_until FROM jobs WHERE state = 'running'")
     daemon.start()
     daemon.wait_done(files, 120)
     daemon.check_once_each(files)
