@@ -66,17 +66,16 @@ def load(db: Database, task: str, root: str) -> dict[str, Position]:
 
 
 def was_scanned(db: Database, task: str, root: str) -> bool:
-    """Whether `first_scan` was noted for this folder and task."""
+    """Whether this folder was ever scanned to its end for this task."""
     return any(True for _ in db.query("SELECT 1 FROM watches WHERE task = ? AND root = ?", [task, root]))
 
 
-def first_scan(db: Database, task: str, root: str, now: datetime) -> bool:
-    """Whether this folder is new to this task; notes that from now on it is not."""
-    cursor = db.execute(
+def note_scanned(db: Database, task: str, root: str, now: datetime) -> None:
+    """From now on this folder is not new to this task."""
+    db.execute(
         "INSERT INTO watches (task, root, first_scan) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [task, root, timestamp(now)],
     )
-    return cursor.rowcount == 1
 
 
 def take(db: Database, files: Sequence[Taken], bind: Binding, now: datetime) -> list[int]:

@@ -173,7 +173,9 @@ class FolderTrigger:
                 first_files.discard(file.event.source)
         if self._first and self._first_files is not None and through:
             # Not sooner: a death in between would make new files of those that `existing: skip` leaves out.
-            await self._store.write(positions.first_scan, self.watch.task, str(self.watch.path), datetime.now(UTC))
+            await self._store.write(
+                positions.note_scanned, self.watch.task, str(self.watch.path), datetime.now(UTC)
+            )
             self._first = False
 
     async def _hand_on(self, taken: Sequence[Taken]) -> bool:

@@ -61,7 +61,7 @@ def fill(path: Path) -> None:
     )
     waiting = make_event("/notes/new.md", "!", task="note-tagging", priority=Priority.BACKFILL)
     events[1], events[3] = refused, waiting
-    positions.first_scan(db, "note-tagging", "/notes", NOW)
+    positions.note_scanned(db, "note-tagging", "/notes", NOW)
     files = [Taken(event, Stamp(number, 40, 1)) for number, event in enumerate(events, start=1)]
     positions.take(db, files, lambda _: ("0123456789abcdef", "main"), NOW)
     job = queue.claim(db, owner, "main", NOW)

@@ -51,7 +51,7 @@ async def test_a_database_of_a_released_schema_is_opened_with_all_it_holds(fixtu
         (hit,) = await store.read(search.find_passages, ["february"], 5)
         assert (hit.source, hit.line) == ("/notes/pears.md", 2)
         assert len(await store.read(positions.load, "note-tagging", "/notes/")) == 4
-        assert not await store.write(positions.first_scan, "note-tagging", "/notes", NOW)
+        assert await store.read(positions.was_scanned, "note-tagging", "/notes")
         assert await store.read(checksums.get, "/models/m.gguf", 100, 1, 7) == "ab" * 32
         # It goes on working: the job that waited is done, and found.
         job = await store.write(queue.claim, "boot:1:2", "main", NOW)

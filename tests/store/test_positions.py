@@ -209,8 +209,9 @@ def test_a_file_that_is_back_is_not_gone(disk: Disk) -> None:
     assert not positions.load(disk.db, "tag", "/notes/")[A].gone
 
 
-def test_a_folder_has_its_first_scan_once_for_each_task(db: Database) -> None:
-    assert positions.first_scan(db, "tag", "/notes", NOW)
-    assert not positions.first_scan(db, "tag", "/notes", NOW)
-    assert positions.first_scan(db, "summarise", "/notes", NOW)
-    assert positions.first_scan(db, "tag", "/other", NOW)
+def test_a_folder_is_scanned_for_each_task_apart(db: Database) -> None:
+    for _ in range(2):
+        positions.note_scanned(db, "tag", "/notes", NOW)
+    assert positions.was_scanned(db, "tag", "/notes")
+    assert not positions.was_scanned(db, "summarise", "/notes")
+    assert not positions.was_scanned(db, "tag", "/other")
