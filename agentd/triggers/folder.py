@@ -58,7 +58,7 @@ class FolderTrigger:
         self._known: dict[str, Position] = {}
         self._first = False  # until what was there at the very first start is taken
         self._first_files: set[str] | None = None  # None until it was listed
-        self._hints: set[str] = set()
+        self._hints: dict[str, None] = {}  # a set in the order in which they came
         self._hinted = asyncio.Event()
         self._blind = False
         self._next_scan = 0.0
@@ -99,7 +99,7 @@ class FolderTrigger:
             async with asyncio.timeout(max(wait, 0)):
                 await self._hinted.wait()
                 await asyncio.sleep(QUIET_SECONDS)
-        hints, self._hints = self._hints, set()
+        hints, self._hints = self._hints, {}
         self._hinted.clear()
         if len(hints) > BURST or time.monotonic() >= self._next_scan:
             await self._scan()
@@ -260,7 +260,7 @@ class FolderTrigger:
             observer.stop()
 
     def _hint(self, names: Sequence[str]) -> None:
-        self._hints.update(names)
+        self._hints.update(dict.fromkeys(names))
         self._hinted.set()
 
     def _say_problem(self, problem: str) -> None:
