@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -119,6 +120,15 @@ def test_sigterm_while_the_model_is_loading_ends_well(make_daemon: MakeDaemon) -
     assert "Traceback" not in daemon.log
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_a_run_without_a_daemon_ends_quietly(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon(model="starter")
     note = daemon.write("long.txt", "Prune the pear tree in February, before the sap rises.\n" * 100)
