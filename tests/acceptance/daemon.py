@@ -140,8 +140,8 @@ class Daemon:
     def counts(self) -> dict[str, int]:
         return dict(self.query_early("SELECT state, count(*) FROM jobs GROUP BY state"))
 
-    def wait_done(self, count: int, seconds: float = 60) -> None:
-        wait_for(lambda: self.counts().get("done", 0) >= count, seconds, f"{count} jobs done: {self.counts()}")
+    def wait_done(self, count: int, seconds: float = 120) -> None:
+        wait_for(lambda: self.counts().get("done", 0) >= count, seconds, f"{count} jobs done")
 
     def check_once_each(self, files: int) -> None:
         """Nothing lost and nothing twice: a job and a result for every file, each at the first counted try."""
