@@ -36,7 +36,7 @@ async def connected(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 async def read_all(reader: asyncio.StreamReader) -> bytes:
     try:
         return await asyncio.wait_for(reader.read(), 30)
-    except ConnectionResetError:
+    except ConnectionError:  # a write that fails tells the reader
         return b""
 
 
