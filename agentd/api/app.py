@@ -1,7 +1,7 @@
-"""The routes: status, run, ask, jobs. Long answers are streams of JSON, one event a line.
+"""The routes: status, run, ask, jobs. Long answers are streams of JSON, one part a line.
 
     GET  /v1/status
-    POST /v1/run            {task, paths, text}      stream: job events as each job ends
+    POST /v1/run            {task, paths, text}      stream: a part as each job ends
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
@@ -26,7 +26,7 @@ from agentd.errors import AgentdError, EngineError, InputError, InternalError, N
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
 
-Events = AsyncIterator[dict[str, Any]]
+Parts = AsyncIterator[dict[str, Any]]
 Report = Callable[[], Awaitable[StatusShape]]
 
 
@@ -61,13 +61,13 @@ class AskBody(Body):
 class Daemon(Protocol):
     """What the routes need from the daemon."""
 
-    def run(self, body: RunBody) -> Events:
-        """Add jobs; an event as each ends."""
+    def run(self, body: RunBody) -> Parts:
+        """Add jobs; a part as each ends."""
 
     async def render(self, body: RenderBody) -> dict[str, Any]:
         """The exact prompt of a task on one input."""
 
-    def ask(self, body: AskBody) -> Events:
+    def ask(self, body: AskBody) -> Parts:
         """Answer a question; the text as it grows, then the whole answer."""
 
     async def retry(self, job_id: int) -> JobShape:
@@ -132,27 +132,27 @@ async def _body(request: Request, kind: type[Any]) -> Any:
         raise HTTPException(400, f"{place}: {first['msg']}") from invalid
 
 
-async def _stream(events: Events) -> Response:
-    """Send events as they come. The first is awaited here, so that an early error has its status."""
-    first = await anext(events, None)
+async def _stream(parts: Parts) -> Response:
+    """Send parts as they come. The first is awaited here, so that an early error has its status."""
+    first = await anext(parts, None)
 
     async def lines() -> AsyncIterator[bytes]:
         try:
             if first is not None:
                 yield _line(first)
-            async for event in events:
-                yield _line(event)
+            async for part in parts:
+                yield _line(part)
         except AgentdError as error:
-            yield _line({"event": "error", "error": error.to_wire()})
+            yield _line({"type": "error", "error": error.to_wire()})
         except Exception as mistake:
-            yield _line({"event": "error", "error": _internal(mistake).to_wire()})
+            yield _line({"type": "error", "error": _internal(mistake).to_wire()})
             raise
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
-def _line(event: dict[str, Any]) -> bytes:
-    return json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+def _line(part: dict[str, Any]) -> bytes:
+    return json.dumps(part, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

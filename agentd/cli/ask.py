@@ -30,12 +30,12 @@ def ask(ctx: click.Context, question: tuple[str, ...], as_json: bool) -> None:
     # What the model says is shown as it comes and checked afterwards: only the checked answer is data.
     with Live(console=notes(), transient=True, auto_refresh=False) as live:
 
-        def take(event: dict[str, Any]) -> None:
+        def take(part: dict[str, Any]) -> None:
             nonlocal said, answer
-            if event["event"] == "done":
-                answer = event["answer"]
-            elif event["event"] == "text" and not as_json:
-                said += event["text"]
+            if part["type"] == "done":
+                answer = part["answer"]
+            elif part["type"] == "text" and not as_json:
+                said += part["text"]
                 live.update(plain(said, style="dim"), refresh=True)
 
         _stream(find_paths(), " ".join(question), take)
@@ -61,8 +61,8 @@ def _print(answer: dict[str, Any]) -> None:
 
 def _stream(paths: Paths, question: str, take: Callable[[dict[str, Any]], None]) -> None:
     try:
-        for event in DaemonClient(paths).stream("/v1/ask", {"question": question}):
-            take(event)
+        for part in DaemonClient(paths).stream("/v1/ask", {"question": question}):
+            take(part)
     except NotRunning:
         from agentd.api.app import AskBody
         from agentd.daemon.agent import open_agent
@@ -73,7 +73,7 @@ def _stream(paths: Paths, question: str, take: Callable[[dict[str, Any]], None])
                 requests = Requests(agent, {})
                 say_alone()
                 async with agent.running_engine(requests.ask_engine.name):
-                    async for event in requests.ask(AskBody(question=question)):
-                        take(event)
+                    async for part in requests.ask(AskBody(question=question)):
+                        take(part)
 
         asyncio.run(alone())

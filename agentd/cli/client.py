@@ -36,16 +36,16 @@ class DaemonClient:
         return self._request("POST", path, body)
 
     def stream(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
-        """The events of a long answer, as they come; raises the error that ends it."""
+        """The parts of a long answer, as they come; raises the error that ends it."""
         try:
             with self._open() as pool, pool.stream("POST", _url(path), **_content(body, None)) as response:
                 if response.status >= 400:
                     raise _error(response.status, response.read())
                 for line in _lines(response.iter_stream()):
-                    event = json.loads(line)
-                    if event["event"] == "error":
-                        raise AgentdError.from_wire(event["error"])
-                    yield event
+                    part = json.loads(line)
+                    if part["type"] == "error":
+                        raise AgentdError.from_wire(part["error"])
+                    yield part
         except _BROKEN as broken:
             raise _unreachable(broken) from broken
 

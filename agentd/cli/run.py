@@ -43,23 +43,23 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
     body = {"task": task, "paths": [_absolute(path) for path in given], "text": text}
     ended: list[dict[str, Any]] = []
 
-    def take(event: dict[str, Any]) -> None:
-        if event["event"] == "job":
-            ended.append(event)
+    def take(part: dict[str, Any]) -> None:
+        if part["type"] == "job":
+            ended.append(part)
             if not as_json:
-                _tell(event, len(ended), len(inputs))
+                _tell(part, len(ended), len(inputs))
 
     _stream(paths, body, take)
-    ended.sort(key=lambda event: int(event["job"]["id"]))  # as they were given, not as they ended
-    results = [event["result"] for event in ended if event["result"]]
+    ended.sort(key=lambda part: int(part["job"]["id"]))  # as they were given, not as they ended
+    results = [part["result"] for part in ended if part["result"]]
     if as_json:
         print_json(results)
     elif results:
         rows = [(short_source(result["source"]), output_line(result["output"])) for result in results]
         print_table(["source", "output"], rows)
-    for event in ended:
-        if not event["result"]:
-            job = event["job"]
+    for part in ended:
+        if not part["result"]:
+            job = part["job"]
             click.echo(f"error: job {job['id']}: {plain(job['error'] or job['state'])}", err=True)
             click.echo(f"next:  {plain(job['hint'] or 'agentd jobs show ' + str(job['id']))}", err=True)
     if len(results) < len(ended):
@@ -68,12 +68,12 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
 
 def _stream(paths: Paths, body: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
     async def alone(requests: Requests) -> None:
-        async for event in requests.run(RunBody(**body)):
-            take(event)
+        async for part in requests.run(RunBody(**body)):
+            take(part)
 
     try:
-        for event in DaemonClient(paths).stream("/v1/run", body):
-            take(event)
+        for part in DaemonClient(paths).stream("/v1/run", body):
+            take(part)
     except NotRunning:
         asyncio.run(_without_daemon(paths, body["task"], alone))
 
@@ -124,7 +124,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - resolves `..` without following links
 
 
-def _tell(event: dict[str, Any], done: int, total: int) -> None:
-    job = event["job"]
-    seconds = f" in {event['result']['seconds']:.1f} s" if event["result"] else ""
+def _tell(part: dict[str, Any], done: int, total: int) -> None:
+    job = part["job"]
+    seconds = f" in {part['result']['seconds']:.1f} s" if part["result"] else ""
     notes().print(plain(f"[{done}/{total}] {job['state']} {short_source(job['source'])}{seconds}"))

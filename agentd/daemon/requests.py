@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentd.api.app import AskBody, Events, RenderBody, RunBody
+from agentd.api.app import AskBody, Parts, RenderBody, RunBody
 from agentd.api.shapes import JobShape, job_shape, result_shape
 from agentd.ask.answer import Answer, answer
 from agentd.daemon.agent import Agent, now
@@ -32,8 +32,8 @@ class Requests:
         self._agent = agent
         self._workers = workers
 
-    async def run(self, body: RunBody) -> Events:
-        """Add jobs, then an event as each ends."""
+    async def run(self, body: RunBody) -> Parts:
+        """Add jobs, then a part as each ends."""
         paths = [_absolute(path) for path in body.paths]
         text = body.text.encode() if body.text is not None else None
         model = self._agent.task(body.task).model
@@ -42,14 +42,14 @@ class Requests:
         await engine.wait_loaded()
         ids = await self._agent.submit(body.task, paths, text, now())
         self._workers[model].admit(ids)
-        yield {"event": "added", "jobs": ids}
+        yield {"type": "added", "jobs": ids}
         waiting = set(ids)
         while waiting:
             for job in await self._agent.store.read(
                 queue.find, ids=sorted(waiting), ended=True, limit=len(waiting)
             ):
                 waiting.discard(job.id)
-                yield {"event": "job", **await self._ended(job)}
+                yield {"type": "job", **await self._ended(job)}
             if waiting:
                 if isinstance(engine.error, ModelUnavailable):
                     raise engine.error
@@ -65,7 +65,7 @@ class Requests:
         room = engine.info.context - task.max_tokens
         return {"task": task.name, "prompt": rendered.text, "tokens": rendered.tokens, "room": room}
 
-    async def ask(self, body: AskBody) -> Events:
+    async def ask(self, body: AskBody) -> Parts:
         """Answer a question: text as it grows, then the whole answer."""
         if not body.question.strip():
             raise InputError("the question is empty", hint="agentd ask 'when is the last frost?'")
@@ -77,9 +77,9 @@ class Requests:
         try:
             while (text := await texts.get()) is not None:
                 if text:
-                    yield {"event": "text", "text": text}
+                    yield {"type": "text", "text": text}
             found: Answer = await work
-            yield {"event": "done", "answer": found.to_json()}
+            yield {"type": "done", "answer": found.to_json()}
         finally:
             # A client that went away has no use for the rest.
             work.cancel()

@@ -5,12 +5,12 @@ takes effect at the next step. It may crash, hang or be killed at any time: `cli
 end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
-    {settings}               first frame            {event: ready, info} or {event: failed, error}
-    {id, op: generate, …}                           {id, event: started}, {id, event: text, text}…,
-                                                    {id, event: done, value} or {id, event: error, error}
+    {settings}               first frame            {type: ready, info} or {type: failed, error}
+    {id, op: generate, …}                           {id, type: started}, {id, type: text, text}…,
+                                                    {id, type: done, value} or {id, type: error, error}
     {id, op: render | check, …}                     the same, without text
     {id, op: cancel}                                the request ends with the error `cancelled`
-                                                    {event: alive} about once a second while it works
+                                                    {type: alive} about once a second while it works
 """
 
 import dataclasses
@@ -71,9 +71,9 @@ class Child:
         try:
             backend = _load(settings)
         except AgentdError as error:
-            self._send({"event": "failed", "error": error.to_wire()})
+            self._send({"type": "failed", "error": error.to_wire()})
             return
-        self._send({"event": "ready", "info": dataclasses.asdict(backend.info)})
+        self._send({"type": "ready", "info": dataclasses.asdict(backend.info)})
         while True:
             self._take(backend, block=not self._waiting)
             if self._waiting:
@@ -112,7 +112,7 @@ class Child:
                 self._answer(backend, number, frame)
 
     def _answer(self, backend: Backend, number: int, frame: Frame) -> None:
-        self._send({"id": number, "event": "started"})
+        self._send({"id": number, "type": "started"})
         try:
             if frame["op"] == "render":
                 value: Any = dataclasses.asdict(backend.render(_request(frame)))
@@ -120,20 +120,20 @@ class Child:
                 backend.check_schema(frame["schema"])
                 value = None
         except AgentdError as error:
-            self._send({"id": number, "event": "error", "error": error.to_wire()})
+            self._send({"id": number, "type": "error", "error": error.to_wire()})
         else:
-            self._send({"id": number, "event": "done", "value": value})
+            self._send({"id": number, "type": "done", "value": value})
 
     def _generate(self, backend: Backend, number: int, request: Request) -> None:
         try:
             if number in self._cancelled:
                 raise Cancelled
-            self._send({"id": number, "event": "started"})
+            self._send({"id": number, "type": "started"})
             generation = self._steps(backend, number, request)
         except AgentdError as error:
-            self._send({"id": number, "event": "error", "error": error.to_wire()})
+            self._send({"id": number, "type": "error", "error": error.to_wire()})
         else:
-            self._send({"id": number, "event": "done", "value": dataclasses.asdict(generation)})
+            self._send({"id": number, "type": "done", "value": dataclasses.asdict(generation)})
         # Numbers of requests that have ended mean nothing any more.
         self._cancelled &= {waiting for _, waiting, _ in self._waiting}
 
@@ -143,9 +143,9 @@ class Child:
             if number in self._cancelled:
                 raise Cancelled
             if step.text:
-                self._send({"id": number, "event": "text", "text": step.text})
+                self._send({"id": number, "type": "text", "text": step.text})
             elif time.monotonic() - self._last_sent > ALIVE_SECONDS:
-                self._send({"event": "alive"})
+                self._send({"type": "alive"})
             if step.generation is not None:
                 return step.generation
         raise AssertionError("a generation ended without its last step")

@@ -155,7 +155,7 @@ class EngineClient:
     def _greet(self, frame: Frame | None) -> None:
         if frame is None:
             return
-        if frame["event"] == "failed":
+        if frame["type"] == "failed":
             raise ModelUnavailable(frame["error"]["message"], hint=frame["error"]["hint"])
         self._info, self.error = ModelInfo(**frame["info"]), None
         self._ready.set()
@@ -166,7 +166,7 @@ class EngineClient:
         call = self._calls.get(frame.get("id", 0))
         if call is None or call.future.done():
             return
-        match frame["event"]:
+        match frame["type"]:
             case "started":
                 call.started = True
             case "text":

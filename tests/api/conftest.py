@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agentd.api.app import AskBody, Events, RenderBody, RunBody, create_app
+from agentd.api.app import AskBody, Parts, RenderBody, RunBody, create_app
 from agentd.api.server import Server, bound_socket
 from agentd.errors import AgentdError, EngineCrashed, NotFound, UnknownTask
 from agentd.paths import Paths
@@ -22,20 +22,20 @@ class ScriptedDaemon:
         self.asked: list[Any] = []
         self.closed = asyncio.Event()  # a stream came to its end, one way or another
 
-    async def run(self, body: RunBody) -> Events:
+    async def run(self, body: RunBody) -> Parts:
         self.asked.append(body)
         if body.task == "unknown":
             raise UnknownTask("there is no task `unknown`")
-        yield {"event": "added", "jobs": [1]}
+        yield {"type": "added", "jobs": [1]}
         if body.task == "crash":
             raise EngineCrashed("the engine died", hint="agentd status")
         if body.task == "mistake":
             raise ZeroDivisionError("division by zero")
-        yield {"event": "job", "job": {"source": "café"}}
+        yield {"type": "job", "job": {"source": "café"}}
 
-    async def ask(self, body: AskBody) -> Events:
+    async def ask(self, body: AskBody) -> Parts:
         try:
-            yield {"event": "text", "text": "one"}
+            yield {"type": "text", "text": "one"}
             await asyncio.Event().wait()
         finally:
             self.closed.set()

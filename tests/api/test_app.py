@@ -18,7 +18,7 @@ def error_of(response: httpx.Response) -> ErrorShape:
     return wire
 
 
-async def events_of(http: httpx.AsyncClient, path: str, body: object) -> list[dict[str, object]]:
+async def parts_of(http: httpx.AsyncClient, path: str, body: object) -> list[dict[str, object]]:
     response = await http.post(path, json=body)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/x-ndjson"
@@ -31,8 +31,8 @@ async def test_status_is_what_the_daemon_reports(http: httpx.AsyncClient) -> Non
 
 
 async def test_a_run_is_a_stream_of_events(http: httpx.AsyncClient, daemon: ScriptedDaemon) -> None:
-    events = await events_of(http, "/v1/run", {"task": "tag", "paths": ["/a"]})
-    assert events == [{"event": "added", "jobs": [1]}, {"event": "job", "job": {"source": "café"}}]
+    parts = await parts_of(http, "/v1/run", {"task": "tag", "paths": ["/a"]})
+    assert parts == [{"type": "added", "jobs": [1]}, {"type": "job", "job": {"source": "café"}}]
     assert daemon.asked == [RunBody(task="tag", paths=["/a"])]
 
 
@@ -52,7 +52,7 @@ async def test_an_error_inside_a_stream_is_its_last_event(http: httpx.AsyncClien
                 lines += [json.loads(line)]
     except httpx.RemoteProtocolError:
         assert code == "internal", "only a mistake may cut the stream"
-    assert [event["event"] for event in lines] == ["added", "error"]
+    assert [part["type"] for part in lines] == ["added", "error"]
     assert lines[-1]["error"]["code"] == code
 
 
@@ -130,7 +130,7 @@ async def test_a_mistake_is_told_as_one(http: httpx.AsyncClient) -> None:
 async def test_a_client_that_goes_away_ends_its_stream(http: httpx.AsyncClient, daemon: ScriptedDaemon) -> None:
     async with http.stream("POST", "/v1/ask", json={"question": "when?"}) as response:
         async for line in response.aiter_lines():
-            assert json.loads(line) == {"event": "text", "text": "one"}
+            assert json.loads(line) == {"type": "text", "text": "one"}
             break
         assert not daemon.closed.is_set()
     await wait_until(daemon.closed.is_set)

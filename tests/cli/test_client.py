@@ -12,7 +12,7 @@ from agentd.paths import Paths
 
 Answer = Callable[[bytes], None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
-EVENT = b'{"event":"added","jobs":[1]}\n'
+PART = b'{"type":"added","jobs":[1]}\n'
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_where_nobody_listens_there_is_no_daemon(paths: Paths) -> None:
 
 
 def test_a_daemon_that_goes_away_in_the_middle_is_not_taken_for_none(paths: Paths, answer_once: Answer) -> None:
-    answer_once(HEAD + b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
-    events = DaemonClient(paths).stream("/v1/run", {})
-    assert next(events) == {"event": "added", "jobs": [1]}
+    answer_once(HEAD + b"%x\r\n%s\r\n" % (len(PART), PART))
+    parts = DaemonClient(paths).stream("/v1/run", {})
+    assert next(parts) == {"type": "added", "jobs": [1]}
     with pytest.raises(DaemonFailed, match="went away; what it was asked may still be done"):
-        next(events)
+        next(parts)
 
 
 def test_a_daemon_that_does_not_answer_in_time_is_not_taken_for_none(paths: Paths) -> None:

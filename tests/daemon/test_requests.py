@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentd.api.app import AskBody, Events, RenderBody, RunBody
+from agentd.api.app import AskBody, Parts, RenderBody, RunBody
 from agentd.ask.answer import Answer
 from agentd.daemon import requests
 from agentd.daemon.agent import Agent, now
@@ -26,9 +26,9 @@ async def alone(agent: Agent) -> AsyncIterator[Requests]:
         yield made
 
 
-async def collect(events: Events) -> list[dict[str, Any]]:
+async def collect(parts: Parts) -> list[dict[str, Any]]:
     async with asyncio.timeout(30):
-        return [event async for event in events]
+        return [part async for part in parts]
 
 
 async def test_a_run_tells_of_every_job_as_it_ends(
@@ -37,9 +37,9 @@ async def test_a_run_tells_of_every_job_as_it_ends(
     engine.answers = [GOOD]
     paths = [str(write_note()), str(tmp_path / "none.md")]
     added, *ended = await collect(alone.run(RunBody(task="note-tagging", paths=paths)))
-    assert added["event"] == "added"
-    assert {event["job"]["id"] for event in ended} == set(added["jobs"])
-    by_source = {event["job"]["source"]: event for event in ended}
+    assert added["type"] == "added"
+    assert {part["job"]["id"] for part in ended} == set(added["jobs"])
+    by_source = {part["job"]["source"]: part for part in ended}
     good, bad = by_source[paths[0]], by_source[paths[1]]
     assert (good["job"]["state"], good["result"]["output"]["title"]) == ("done", "Pears")
     assert (bad["job"]["reason"], bad["result"]) == ("vanished", None)
@@ -47,9 +47,9 @@ async def test_a_run_tells_of_every_job_as_it_ends(
 
 async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: ScriptedEngine) -> None:
     engine.answers = [GOOD]
-    _, event = await collect(alone.run(RunBody(task="note-tagging", text="# Pears\n")))
-    assert event["job"]["source"].startswith("stdin:")
-    assert event["job"]["state"] == "done"
+    _, part = await collect(alone.run(RunBody(task="note-tagging", text="# Pears\n")))
+    assert part["job"]["source"].startswith("stdin:")
+    assert part["job"]["state"] == "done"
 
 
 async def test_a_run_without_a_daemon_leaves_other_jobs_alone(
@@ -67,8 +67,8 @@ async def test_a_mistake_without_a_daemon_does_not_leave_the_caller_waiting(
 ) -> None:
     monkeypatch.setattr("agentd.store.retry.FIRST_DELAY", 0.0)
     engine.answers = [ZeroDivisionError("oops"), GOOD]
-    *_, event = await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
-    assert (event["job"]["state"], event["job"]["attempts"]) == ("done", 2)
+    *_, part = await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
+    assert (part["job"]["state"], part["job"]["attempts"]) == ("done", 2)
 
 
 async def test_a_run_without_a_daemon_needs_a_model(agent: Agent, engine: ScriptedEngine) -> None:
@@ -138,7 +138,7 @@ async def test_an_answer_is_streamed_and_then_given_whole(
 
     monkeypatch.setattr(requests, "answer", answer)
     *texts, done = await collect(alone.ask(AskBody(question="When?")))
-    assert [event["text"] for event in texts] == ["In ", "February."]
+    assert [part["text"] for part in texts] == ["In ", "February."]
     assert json.loads(json.dumps(done["answer"])) == {
         "answer": "When? In February.",
         "found": False,
@@ -173,7 +173,7 @@ async def test_who_goes_away_from_an_answer_ends_it(alone: Requests, monkeypatch
         raise AssertionError
 
     monkeypatch.setattr(requests, "answer", answer)
-    events = alone.ask(AskBody(question="When?"))
-    assert (await anext(events))["text"] == "word"
-    await events.aclose()  # type: ignore[attr-defined]
+    parts = alone.ask(AskBody(question="When?"))
+    assert (await anext(parts))["text"] == "word"
+    await parts.aclose()  # type: ignore[attr-defined]
     await wait_until(ended.is_set)

@@ -64,8 +64,8 @@ def test_frames_arrive_as_they_were_sent_on_either_end(sent: list[Frame]) -> Non
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, 12])
 def test_a_stream_that_ends_inside_a_frame_is_at_its_end(read_all: ReadAll, cut: int) -> None:
-    whole = encode({"id": 1, "event": "alive"})
-    assert read_all(whole + whole[:cut]) == [{"id": 1, "event": "alive"}]
+    whole = encode({"id": 1, "type": "alive"})
+    assert read_all(whole + whole[:cut]) == [{"id": 1, "type": "alive"}]
 
 
 @pytest.mark.parametrize(
