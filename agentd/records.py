@@ -76,11 +76,6 @@ class Job:
     started: str | None
     finished: str | None
 
-    @property
-    def was_read(self) -> bool:
-        """Whether `content` is a sha256, and not the mark of a file that could not be read."""
-        return ":" not in self.content
-
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -139,6 +134,11 @@ def timestamp(moment: datetime | None = None) -> str:
     """`moment` (by default, now) as the store writes it: `2026-05-04T03:02:01.000Z`."""
     moment = moment or datetime.now(UTC)
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def was_read(content: str) -> bool:
+    """Whether this is a sha256, and not the mark of a file that could not be read."""
+    return ":" not in content
 
 
 def stdin_source(content: str) -> str:

@@ -18,7 +18,7 @@ from agentd.errors import (
     Vanished,
 )
 from agentd.readers.read import content_of, read_file
-from agentd.records import Document, Job, is_stdin, path_of
+from agentd.records import Document, Job, is_stdin, path_of, was_read
 from agentd.store import documents, queue, results
 from agentd.tasks.run import run_task
 
@@ -62,10 +62,10 @@ async def read_input(agent: Agent, job: Job) -> Document:
         document = await asyncio.to_thread(read_file, path_of(job.source), agent.max_bytes)
     except InputError:
         # What is wrong may be wrong with another content, in the middle of an edit.
-        if job.was_read:
+        if was_read(job.content):
             await check_unchanged(agent, job.source, job.content)
         raise
-    if job.was_read and document.content != job.content:
+    if was_read(job.content) and document.content != job.content:
         raise Superseded
     return document
 

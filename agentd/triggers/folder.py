@@ -19,13 +19,13 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from agentd.errors import AgentdError
-from agentd.records import Priority, path_of, source_of
+from agentd.records import Priority, path_of, source_of, was_read
 from agentd.store import positions
 from agentd.store.database import Store
 from agentd.store.positions import Position, Stamp, Taken
 from agentd.triggers.settings import WatchSettings
 from agentd.triggers.settle import Settler
-from agentd.triggers.sighting import Selection, Sighting, inspect, is_refusal, look
+from agentd.triggers.sighting import Selection, Sighting, inspect, look
 
 log = logging.getLogger("agentd.watch")
 
@@ -133,13 +133,15 @@ class FolderTrigger:
 
     async def _look_at(self, hints: Iterable[str]) -> None:
         """Look at the files that hints named; a folder that was named is a reason to scan."""
-        missing = []
-        for name in hints:
-            path = Path(name)
-            sighting = await asyncio.to_thread(look, path)
+        paths = [Path(name) for name in hints]
+        looked = await asyncio.to_thread(
+            lambda: [(path, sighting := look(path), sighting is None and path.is_dir()) for path in paths]
+        )
+        found, missing = [], []
+        for path, sighting, is_folder in looked:
             if sighting and self._selection.takes_file(path):
-                self._observe([sighting])
-            elif path.is_dir():
+                found.append(sighting)
+            elif is_folder:
                 self._next_scan = 0.0
             elif sighting is None and (source := source_of(path)) in self._known:
                 missing.append(source)
@@ -148,6 +150,7 @@ class FolderTrigger:
                 prefix = _prefix(path)
                 if any(source.startswith(prefix) for source in self._known):
                     self._next_scan = 0.0
+        self._observe(found)
         await self._mark_gone(missing)
 
     def _observe(self, found: Iterable[Sighting]) -> None:
@@ -156,7 +159,7 @@ class FolderTrigger:
             known = self._known.get(sighting.source)
             same = known and known.stamp == sighting.stamp and not known.gone
             # What was refused may be taken now: the mode or `max_size` can change and leave the stamp alone.
-            if not same or (known and is_refusal(known.content)):
+            if not same or (known and not was_read(known.content)):
                 self._settler.observe(sighting.source, sighting.stamp, now)
 
     async def _take(self, settled: Sequence[tuple[str, Stamp]]) -> None:

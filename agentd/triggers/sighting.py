@@ -85,11 +85,6 @@ class Selection:
                     yield sighting
 
 
-def is_refusal(content: str) -> bool:
-    """Whether this stands for a file that `inspect` refused, in place of a sha256."""
-    return ":" in content
-
-
 def look(path: Path) -> Sighting | None:
     """How a file looks now; None where there is none, or a folder or symbolic link stands there."""
     try:
