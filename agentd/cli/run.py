@@ -14,8 +14,9 @@ from agentd.cli.render import notes, plain, print_json, print_table
 from agentd.cli.text import output_line, printable, short_source
 from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import Requests, requests_without_daemon
-from agentd.errors import BadEncoding, NotRunning
+from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
+from agentd.readers.read import not_utf8
 
 T = TypeVar("T")
 
@@ -104,15 +105,10 @@ async def _without_daemon(paths: Paths, task: str, work: Callable[[Requests], Aw
 
 
 def _read_stdin() -> str:
-    raw = sys.stdin.buffer.read()
     try:
-        return raw.decode("utf-8")
+        return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as broken:
-        line = raw.count(b"\n", 0, broken.start) + 1
-        raise BadEncoding(
-            f"standard input is not valid UTF-8: byte 0x{raw[broken.start]:02x} in line {line}",
-            hint="iconv -f latin1 -t utf-8 | agentd run TASK -",
-        ) from broken
+        raise not_utf8(broken, "standard input", "iconv -f latin1 -t utf-8 | agentd run TASK -") from broken
 
 
 def say_alone() -> None:

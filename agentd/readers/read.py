@@ -133,15 +133,18 @@ def _decode(raw: bytes, source: str) -> str:
     except UnicodeDecodeError as broken:
         if encoding == "utf-16":
             raise BadEncoding(f"{source} begins like UTF-16 and is not: {broken.reason}") from broken
-        # `object` and not `raw`: its positions do not count the mark at the beginning.
-        line = broken.object.count(b"\n", 0, broken.start) + 1
-        raise BadEncoding(
-            f"{source} is not valid UTF-8: byte 0x{broken.object[broken.start]:02x} in line {line}",
-            hint=_run("iconv -f latin1 -t utf-8", source),
-        ) from broken
+        raise not_utf8(broken, source, _run("iconv -f latin1 -t utf-8", source)) from broken
     if "\0" in text:
         raise NotText(f"{source} is not text: it has NUL characters", hint=_run("file", source))
     return text
+
+
+def not_utf8(broken: UnicodeDecodeError, source: str, hint: str) -> BadEncoding:
+    """What is wrong with a text that cannot be decoded: which byte, in which line."""
+    # `object` and not the whole input: its positions do not count a mark at the beginning.
+    line = broken.object.count(b"\n", 0, broken.start) + 1
+    byte = broken.object[broken.start]
+    return BadEncoding(f"{source} is not valid UTF-8: byte 0x{byte:02x} in line {line}", hint=hint)
 
 
 def _run(command: str, source: Path | str) -> str:
