@@ -118,13 +118,13 @@ def _choose_excerpts(db: Database, question: str) -> list[_Excerpt]:
         by_source.setdefault(hit.source, set()).add(hit.passage_id)
     speaking = [hit for hit in hits if weight(by_source[hit.source]) >= enough]
     # A passage of blank lines has no sentence; its document was found by what its result says.
-    weighed = [(held, hit) for hit in speaking if (held := weigh_sentences(hit.text, weights))]
-    weighed.sort(key=lambda pair: max(pair[0].values()), reverse=True)
-    least = QUOTABLE_WEIGHT * max((max(held.values()) for held, _ in weighed), default=0.0)
+    weighed = [(max(held.values()), held, hit) for hit in speaking if (held := weigh_sentences(hit.text, weights))]
+    weighed.sort(key=lambda row: row[0], reverse=True)
+    least = QUOTABLE_WEIGHT * weighed[0][0] if weighed else 0.0
     return [
         _Excerpt(hit, flat(hit.text), tuple(said for said, weight in held.items() if weight >= least))
-        for held, hit in weighed[:EXCERPTS]
-        if max(held.values()) >= least
+        for best, held, hit in weighed[:EXCERPTS]
+        if best >= least
     ]
 
 

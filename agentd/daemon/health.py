@@ -87,8 +87,8 @@ def _notices(agent: Agent) -> list[str]:
     if any(settings.path == STARTER for settings in agent.config.models.values()):
         notices.append(STARTER_NOTICE)
     gpu = gpu_present()
-    blind = [engine for engine in agent.engines.values() if engine.loaded and not engine.info.fake]
-    if gpu and any(not engine.info.gpu_in_build for engine in blind):
+    loaded = [engine.info for engine in agent.engines.values() if engine.loaded]
+    if gpu and any(not info.fake and not info.gpu_in_build for info in loaded):
         notices.append(
             f"this machine has a GPU that the installed llama-cpp-python cannot use: the README's section "
             f"“GPU builds” has the command for {gpu}"
