@@ -4,7 +4,7 @@ A task run or an ask gets a `Model`; which engine, process or machine stands beh
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentd.records import Priority
@@ -30,8 +30,11 @@ class Request:
     messages: tuple[Message, ...]
     schema: dict[str, Any] | None = None  # JSON Schema of the answer, plus WORDS_OF; None for free text
     max_tokens: int = 512
-    seconds: float = 300.0
+    seconds: float = 300.0  # of work and of waiting for others in the batch; not of waiting for its turn
     priority: Priority = Priority.TRIGGERED
+    shared: int = 0  # how many of the first messages other requests begin with as well: computed once, kept
+    decide: tuple[str, ...] = ()  # properties of the schema, each an enum, that are chosen by score
+    empty: tuple[Message, ...] = ()  # the same prompt about an empty input: what scores are calibrated by
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,41 @@ class Generation:
     text: str
     stop: str  # "end", or "length" where a bound cut it
     tokens_in: int
-    tokens_cached: int
+    tokens_cached: int  # of tokens_in, how many were in the KV cache already
     tokens_out: int
-    seconds: float
+    seconds: float  # from its first step to its last
+    engine_seconds: float = 0.0  # its share of the steps it took part in
+    # By property of `decide`, the probability of each choice.
+    probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """What a loaded model takes of one device, in bytes, as llama.cpp reported it."""
+
+    device: str  # llama.cpp's name of it: CPU, CUDA0, Metal …
+    weights: int
+    kv_cache: int
+    compute: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is really loaded, as far as llama.cpp told."""
 
-    path: str
+    path: str  # of the file that the user chose
     description: str  # "llama 135M Q4_1"
-    sha256: str
-    context: int  # tokens
+    sha256: str  # of that file
+    context: int  # tokens that one request may take, prompt and answer
     kv_cache: str  # "q8_0/q8_0", K before V
     gpu_layers: int  # really offloaded
     layers: int
     gpu_in_build: bool  # whether llama.cpp was compiled for a GPU
+    cells: int = 0  # tokens that the KV cache holds, over all requests
+    parallel: int = 1  # requests that are worked on at the same time
+    memory: tuple[DeviceMemory, ...] = ()
+    weights: str = ""  # which weights run, and why, where it is not the file as it is
+    notes: tuple[str, ...] = ()  # what had to be made smaller to fit, and why
     fake: bool = False
 
     @property
@@ -73,6 +94,23 @@ class ModelInfo:
         """How results name the model."""
         name = self.path.rsplit("/", 1)[-1]
         return f"{name} ({self.sha256[:12]})" if self.sha256 else name
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine is doing, told about once a second while it works."""
+
+    running: int = 0  # requests in the batch
+    paused: int = 0  # of those, how many stand aside for a more urgent one
+    waiting: int = 0  # requests that do not fit yet
+    threads: int = 0
+    cells_used: int = 0
+    prefixes: int = 0  # kept, of how many tasks
+    evicted: int = 0  # prefixes that had to go since the start
+    tokens_a_second: float = 0.0  # evaluated, over the last steps
+    step_seconds: float = 0.0  # the longest of the last steps
+    busy_seconds: float = 0.0  # of work since the start
+    decode_seconds: float = 0.0  # of those, inside llama.cpp
 
 
 OnText = Callable[[str], None]
@@ -92,4 +130,7 @@ class Model(Protocol):
         """Raise `BadSchema` where the schema cannot be compiled."""
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
-        """Answer the request; `on_text` gets the text as it grows."""
+        """Answer the request; `on_text` gets the text as it grows.
+
+        What `decide` names is scored first, over all its choices, and stands in the answer with the others.
+        """

@@ -11,14 +11,21 @@ STARTER = "starter"
 FAKE = "fake"
 
 # What llama.cpp takes for its cache, by the names it uses itself (common/arg.cpp, kv_cache_types).
-KvType = Literal["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+KvType = Literal["auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+
+# Types that llama.cpp rearranges for a CPU at load, so that a copy in one of them may be faster than the file.
+RepackType = Literal["q8_0", "q4_0"]
 
 
 class KvCache(Section):
     """Types of the key and value cache."""
 
-    k: KvType = Field("q8_0", description="Type of the keys; q8_0 has the quality of f16 in half the memory.")
-    v: KvType = Field("q8_0", description="Type of the values.")
+    k: KvType = Field(
+        "auto",
+        description="Type of the keys; `auto` is what `agentd model tune` chose, or else q8_0: the quality of f16 "
+        "in half the memory.",
+    )
+    v: KvType = Field("auto", description="Type of the values; `auto` as for the keys.")
 
     def __str__(self) -> str:
         return f"{self.k}/{self.v}"
@@ -34,14 +41,33 @@ class ModelSettings(Section):
     )
     context: StrictInt | Literal["auto"] = Field(
         "auto",
-        description="Tokens of context; `auto` takes what the model was trained with, up to 8192.",
+        description="Tokens that one request may take, prompt and answer; `auto` takes what the model was trained "
+        "with, up to 8192, as far as the memory goes.",
+    )
+    parallel: StrictInt | Literal["auto"] = Field(
+        "auto",
+        description="Requests that are worked on at the same time; `auto` is what `agentd model tune` chose, or "
+        "else 8, as far as the memory goes.",
     )
     gpu_layers: StrictInt | Literal["auto", "all"] = Field(
         "auto",
-        description="Layers to put on the GPU; `auto` and `all` take every layer where the build has a GPU.",
+        description="Layers to put on the GPU; `auto` takes as many as fit into its free memory, `all` every one.",
     )
     kv_cache: KvCache = Field(KvCache(), description="Types of the KV cache, `k` and `v` apart.")
-    threads: StrictInt | Literal["auto"] = Field("auto", description="CPU threads; `auto` is one a physical core.")
+    threads: StrictInt | Literal["auto"] = Field(
+        "auto",
+        description="CPU threads; `auto` starts with one a physical core, or what `agentd model tune` chose, and "
+        "gives way to other processes.",
+    )
+    keep_alive: Duration | Literal["forever"] = Field(
+        "forever",
+        description="How long the model stays in memory without work; it is loaded again on demand.",
+    )
+    repack: Literal["auto", "off"] | RepackType = Field(
+        "auto",
+        description="Run a converted copy of the weights, made once in the data folder: `auto` where "
+        "`agentd model tune` measured that it pays at the same quality, `off` never, or the type to convert to.",
+    )
     memory: Size | Literal["auto"] = Field(
         "auto",
         description="Resident memory past which the child is replaced; `auto` is twice the file plus 4GiB.",
@@ -57,7 +83,7 @@ class ModelSettings(Section):
     def _expand(cls, value: str) -> str:
         return value if value in (STARTER, FAKE) else str(parse_path(value))
 
-    @field_validator("context", "threads", "stall")
+    @field_validator("context", "parallel", "threads", "keep_alive", "stall")
     @classmethod
     def _positive(cls, value: float | str) -> float | str:
         if not isinstance(value, str) and value <= 0:

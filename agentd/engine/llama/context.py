@@ -1,0 +1,180 @@
+"""One context of a loaded model: sequences in one KV cache, evaluated together.
+
+A sequence is a number; what stands in it, its owner knows. Nothing here decides who is evaluated when. The
+functions of llama_cpp are ctypes: a wrong argument is a crash, not an exception, so every call is checked here.
+"""
+
+import ctypes
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentd.engine.llama.log import LogTail
+from agentd.engine.llama.model import LlamaModel
+
+import llama_cpp  # isort: skip
+import numpy as np
+from numpy.typing import NDArray
+
+from agentd.engine.settings import KvCache
+from agentd.errors import EngineError, ModelUnavailable
+
+KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "bf16": 30,  # GGML_TYPE_BF16, which llama-cpp-python has no name for
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q5_1": llama_cpp.GGML_TYPE_Q5_1,
+    "q5_0": llama_cpp.GGML_TYPE_Q5_0,
+    "q4_1": llama_cpp.GGML_TYPE_Q4_1,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+    "iq4_nl": llama_cpp.GGML_TYPE_IQ4_NL,
+}
+MOST_SEQUENCES = llama_cpp.llama_max_parallel_sequences()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a context is."""
+
+    cells: int  # tokens that the KV cache holds, over all sequences
+    sequences: int  # numbers 0 to sequences - 1 may be used
+    batch: int  # tokens that one `decode` may take
+    kv_cache: KvCache
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens to append to one sequence."""
+
+    sequence: int
+    start: int  # the position of the first, which is how many the sequence holds
+    tokens: Sequence[int]
+    outputs: int  # after how many of the last tokens logits are wanted: 0, 1 or all
+
+
+class LlamaContext:
+    """A KV cache and the compute buffers for it. Not safe for threads. Raises `ModelUnavailable`."""
+
+    def __init__(self, model: LlamaModel, shape: Shape, tail: LogTail) -> None:
+        self.shape = shape
+        self.seconds = 0.0  # spent inside llama_decode so far
+        self._vocab_size = model.vocab_size
+        self._handle = self._open(model, shape, tail)
+        self._memory = llama_cpp.llama_get_memory(self._handle)
+        size = shape.batch
+        # Arrays of our own instead of llama_batch_init's: filled by slices, not number by number.
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._counts = np.ones(size, np.int32)
+        self._sequences = np.zeros(size, np.int32)
+        self._outputs = np.zeros(size, np.int8)
+        step = self._sequences.itemsize
+        pointer = ctypes.POINTER(ctypes.c_int32)
+        self._places = (pointer * size)(
+            *(ctypes.cast(self._sequences.ctypes.data + index * step, pointer) for index in range(size))
+        )
+        self._batch = llama_cpp.llama_batch(
+            n_tokens=0,
+            token=self._tokens.ctypes.data_as(pointer),
+            embd=None,
+            pos=self._positions.ctypes.data_as(pointer),
+            n_seq_id=self._counts.ctypes.data_as(pointer),
+            seq_id=ctypes.cast(self._places, ctypes.POINTER(pointer)),
+            logits=self._outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    def close(self) -> None:
+        """Free the cache and the buffers; the context cannot be used any more."""
+        llama_cpp.llama_free(self._handle)
+
+    def decode(self, segments: Sequence[Segment]) -> NDArray[np.float32]:
+        """Append every segment; return the wanted logits in the order of the segments, shape (wanted, vocab).
+
+        Not a copy: the next call overwrites it. Raises `EngineError` where llama.cpp cannot, and `ValueError`
+        for segments that do not fit.
+        """
+        filled, wanted = 0, 0
+        for segment in segments:
+            count = len(segment.tokens)
+            if not 0 <= segment.sequence < self.shape.sequences or not 0 <= segment.outputs <= count:
+                raise ValueError(f"no such segment: {segment.sequence}, {segment.outputs} of {count}")
+            end = filled + count
+            if end > self.shape.batch:
+                raise ValueError(f"{end} tokens in a batch of {self.shape.batch}")
+            self._tokens[filled:end] = segment.tokens
+            self._positions[filled:end] = range(segment.start, segment.start + count)
+            self._sequences[filled:end] = segment.sequence
+            self._outputs[filled:end] = 0
+            self._outputs[end - segment.outputs : end] = 1
+            filled, wanted = end, wanted + segment.outputs
+        if not filled:
+            raise ValueError("nothing to decode")
+        self._batch.n_tokens = filled
+        before = time.perf_counter()
+        status = llama_cpp.llama_decode(self._handle, self._batch)
+        if status != 0:
+            raise EngineError(f"llama_decode answered {status}")
+        if not wanted:
+            llama_cpp.llama_synchronize(self._handle)
+            self.seconds += time.perf_counter() - before
+            return np.empty((0, self._vocab_size), np.float32)
+        logits = llama_cpp.llama_get_logits(self._handle)
+        self.seconds += time.perf_counter() - before
+        return np.ctypeslib.as_array(logits, shape=(wanted, self._vocab_size))
+
+    def copy(self, source: int, target: int) -> None:
+        """Let `target`, which must be empty, share all that `source` holds."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def drop(self, sequence: int) -> None:
+        """Empty a sequence."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def clear(self) -> None:
+        """Empty every sequence."""
+        llama_cpp.llama_memory_clear(self._memory, False)
+
+    def save(self, sequence: int) -> bytes:
+        """What a sequence holds, for `restore` in a context of the same model, build and KV types."""
+        size = llama_cpp.llama_state_seq_get_size(self._handle, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama_cpp.llama_state_seq_get_data(self._handle, buffer, size, sequence)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, state: bytes) -> bool:
+        """Put a saved state into an empty sequence; False where llama.cpp refuses it.
+
+        Whoever calls has verified the bytes: llama.cpp aborts on some that are damaged and believes others.
+        """
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        read = llama_cpp.llama_state_seq_set_data(self._handle, buffer, len(state), sequence)
+        return bool(read == len(state))
+
+    def set_threads(self, threads: int) -> None:
+        """Compute with so many threads from the next `decode` on."""
+        llama_cpp.llama_set_n_threads(self._handle, threads, threads)
+
+    def _open(self, model: LlamaModel, shape: Shape, tail: LogTail) -> llama_cpp.llama_context_p:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = shape.cells
+        params.n_batch = params.n_ubatch = shape.batch
+        params.n_seq_max = shape.sequences
+        params.n_threads = params.n_threads_batch = shape.threads
+        params.type_k = KV_TYPES[shape.kv_cache.k]
+        params.type_v = KV_TYPES[shape.kv_cache.v]
+        # A quantized V cache exists only with flash attention.
+        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        # A prefix can be shared only within one cache: a partial copy between split ones aborts.
+        params.kv_unified = True
+        params.no_perf = True
+        tail.clear()
+        handle = llama_cpp.llama_init_from_model(model.handle, params)
+        if not handle:
+            raise ModelUnavailable(
+                f"llama.cpp cannot open a context of {shape.cells:,} tokens with kv_cache {shape.kv_cache}: "
+                f"{tail.error() or 'no reason given'} (types it takes: {', '.join(KV_TYPES)})",
+                hint="agentd config path",
+            )
+        return handle

@@ -1,0 +1,60 @@
+"""What llama.cpp logs: the only place where it says why a load failed and what loading really took."""
+
+import ctypes
+import os
+import re
+from collections import deque
+
+# Without this an abort inside ggml spawns a debugger, which hangs where nobody watches.
+os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+import llama_cpp
+
+_DEBUG = 1  # ggml_log_level
+_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+# "load_tensors:   CPU_Mapped model buffer size =    92.29 MiB", and the same for KV, RS, compute and output.
+_BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+
+
+class LogTail:
+    """The last lines that llama.cpp logged."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=400)
+        # ctypes keeps no reference of its own; without this one the callback is collected and the next
+        # log line crashes.
+        self._callback = llama_cpp.llama_log_callback(self._write)
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _write(self, level: int, text: bytes | None, _user_data: object) -> None:
+        if level == _DEBUG:
+            return  # hundreds of lines a graph
+        for line in (text or b"").decode("utf-8", "replace").splitlines():
+            if line.strip(" ."):
+                self.lines.append(line.strip())
+
+    def clear(self) -> None:
+        """Forget what was said, before something that may fail."""
+        self.lines.clear()
+
+    def error(self) -> str:
+        """The first line that speaks of an error, which later ones only follow from; or else nothing."""
+        words = ("error", "failed", "unable", "invalid", "not supported", "requires")
+        found = [line for line in self.lines if any(word in line.lower() for word in words)]
+        return found[0] if found else ""
+
+    def offloaded(self) -> int:
+        """Layers that were put on a GPU, as llama.cpp reported them."""
+        found = [match for line in self.lines if (match := _OFFLOADED.search(line))]
+        return int(found[-1][1]) if found else 0
+
+    def buffers(self) -> dict[tuple[str, str], int]:
+        """Bytes that were allocated, by (buffer's name, what for); `what for` is llama.cpp's own word.
+
+        The compute buffers are told twice where a context is opened with flash attention on trial; the last counts.
+        """
+        return {
+            (match[1], match[2]): round(float(match[3]) * 1024**2)
+            for line in self.lines
+            if (match := _BUFFER.search(line))
+        }
