@@ -5,8 +5,8 @@ takes effect at the next step. It may crash, hang or be killed at any time: `cli
 end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
-    {settings}               first frame            {type: ready, info} or {type: failed, error}
-    {id, op: generate, …}                           {id, type: started}, {id, type: text, text}…,
+    {settings, choice, folder}   first frame        {type: ready, info} or {type: failed, error}
+    {id, op: generate, stream, …}                   {id, type: started}, {id, type: text, text}…,
                                                     {id, type: done, value} or {id, type: error, error}
     {id, op: render | check, …}                     the same, without text
     {id, op: cancel}                                the request ends with the error `cancelled`
@@ -163,12 +163,19 @@ def _load(settings: ModelSettings) -> Backend:
 
 def _request(frame: Frame) -> Request:
     return Request(
-        messages=tuple(Message(**message) for message in frame["messages"]),
+        messages=_messages(frame["messages"]),
         schema=frame["schema"],
         max_tokens=frame["max_tokens"],
         seconds=frame["seconds"],
         priority=Priority(frame["priority"]),
+        shared=frame["shared"],
+        decide=tuple(frame["decide"]),
+        empty=_messages(frame["empty"]),
     )
+
+
+def _messages(wire: list[dict[str, str]]) -> tuple[Message, ...]:
+    return tuple(Message(**message) for message in wire)
 
 
 def main() -> None:

@@ -15,15 +15,17 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from agentd.engine import weights
+from agentd.engine.choice import Choice
 from agentd.engine.frames import MAX_FRAME, BrokenFrame, Frame, encode, read_frame
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
-from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
+from agentd.model import DeviceMemory, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 
 log = logging.getLogger("agentd.engine")
 
@@ -46,11 +48,16 @@ class _Call:
 class EngineClient:
     """A `Model` in a process of its own. Use one `run` task for its life."""
 
-    def __init__(self, name: str, settings: ModelSettings) -> None:
+    def __init__(
+        self, name: str, settings: ModelSettings, *, choice: Choice | None = None, folder: Path | None = None
+    ) -> None:
         self.name = name
         self.settings = settings
+        self.choice = choice  # what was measured best here, for the next child that starts
+        self.load = Load()  # what the child told last
         self.error: AgentdError | None = None  # why there is no model now
         self.restarts = 0
+        self._folder = folder  # where the child may keep files
         self._ready = asyncio.Event()
         self._tried = asyncio.Event()  # set once the first child has loaded or failed
         self._info: ModelInfo | None = None
@@ -98,7 +105,8 @@ class EngineClient:
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
         """Answer a request. Cancelling the awaiting task cancels it in the child too."""
-        return Generation(**await self._ask({"op": "generate", **_fields(request)}, on_text))
+        value = await self._ask({"op": "generate", "stream": on_text is not None, **_fields(request)}, on_text)
+        return Generation(**value)
 
     async def run(self) -> None:
         """Keep a child alive until cancelled."""
@@ -139,7 +147,7 @@ class EngineClient:
         watcher = asyncio.create_task(self._watch(process))
         try:
             reader, self._writer = await asyncio.open_connection(sock=ours)
-            self._send({"settings": self.settings.model_dump(mode="json")})
+            self._send(self._first_frame())
             async with asyncio.timeout(LOAD_SECONDS):
                 self._greet(await read_frame(reader))
             while (frame := await read_frame(reader)) is not None:
@@ -152,17 +160,27 @@ class EngineClient:
             await self._bury(process)
             self._fail_calls(self._obituary(process))
 
+    def _first_frame(self) -> Frame:
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "choice": dataclasses.asdict(self.choice) if self.choice else None,
+            "folder": str(self._folder) if self._folder else None,
+        }
+
     def _greet(self, frame: Frame | None) -> None:
         if frame is None:
             return
         if frame["type"] == "failed":
             raise ModelUnavailable(frame["error"]["message"], hint=frame["error"]["hint"])
-        self._info, self.error = ModelInfo(**frame["info"]), None
+        self._info, self.error = _model_info(frame["info"]), None
         self._ready.set()
         self._tried.set()
         log.info("model %s: %s, context %s", self.name, self._info.description, f"{self._info.context:,}")
 
     def _handle(self, frame: Frame) -> None:
+        if frame["type"] == "load":
+            self.load = Load(**frame["load"])
+            return
         call = self._calls.get(frame.get("id", 0))
         if call is None or call.future.done():
             return
@@ -245,6 +263,7 @@ class EngineClient:
                 process.kill()
             await process.wait()
         self._process = self._writer = None
+        self.load = Load()
 
     def _obituary(self, process: asyncio.subprocess.Process) -> EngineCrashed:
         code = process.returncode or 0
@@ -281,9 +300,17 @@ def _stamp(settings: ModelSettings) -> weights.FileStamp | None:
         return None
 
 
+def _model_info(wire: Frame) -> ModelInfo:
+    memory = tuple(DeviceMemory(**device) for device in wire["memory"])
+    return ModelInfo(**wire | {"memory": memory, "notes": tuple(wire["notes"])})
+
+
 def _fields(request: Request) -> Frame:
     return {
         "messages": [dataclasses.asdict(message) for message in request.messages],
+        "empty": [dataclasses.asdict(message) for message in request.empty],
+        "shared": request.shared,
+        "decide": list(request.decide),
         "schema": request.schema,
         "max_tokens": request.max_tokens,
         "seconds": request.seconds,
