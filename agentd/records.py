@@ -101,7 +101,10 @@ class Result:
     tokens_in: int
     tokens_cached: int  # of tokens_in, how many were still in the KV cache
     tokens_out: int
-    seconds: float
+    seconds: float  # from the first step of the answer to its last
+    engine_seconds: float = 0.0  # its share of the engine's steps; 0 where nobody measured it
+    # By property that was chosen by score, the probability of each choice.
+    probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

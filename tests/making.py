@@ -39,5 +39,7 @@ def make_result(output: dict[str, Any] | None = None, **given: Any) -> Result:
         "tokens_cached": 4,
         "tokens_out": 5,
         "seconds": 1.5,
+        "engine_seconds": 0.25,
+        "probabilities": {"kind": {"note": 0.75, "list": 0.25}},
     }
     return Result(**values | given)

@@ -7,6 +7,7 @@ from here.
 from typing import Any, TypedDict
 
 from agentd.records import Job
+from agentd.store.outlook import Place
 from agentd.store.results import StoredResult
 
 
@@ -28,6 +29,8 @@ class JobShape(TypedDict):
     created: str  # UTC, ISO 8601
     started: str | None
     finished: str | None
+    position: int | None  # in the queue of its model, from 1; null unless it is queued
+    eta_seconds: float | None  # of work until a queued job is done; null before the first result of its model
 
 
 class CoverageShape(TypedDict):
@@ -61,7 +64,9 @@ class ResultShape(TypedDict):
     fake: bool  # placeholder values of `path: fake`
     kv_cache: str  # types of keys and values
     tokens: TokensShape
-    seconds: float
+    seconds: float  # from the first step of the answer to its last
+    engine_seconds: float  # its share of the engine's steps; 0 where nobody measured it
+    probabilities: dict[str, dict[str, float]]  # of each choice, by property that was chosen by score
 
 
 class CitationShape(TypedDict):
@@ -81,13 +86,45 @@ class AnswerShape(TypedDict):
     citations: list[CitationShape]
 
 
+class DeviceMemoryShape(TypedDict):
+    """What a loaded model takes of one device, in bytes, as llama.cpp reported it."""
+
+    device: str  # CPU, CUDA0, Metal …
+    weights: int
+    kv_cache: int
+    compute: int
+
+
+class LoadShape(TypedDict):
+    """What an engine is doing, as of the last second in which it worked."""
+
+    running: int  # requests in the batch
+    paused: int  # of those, how many stand aside for a more urgent one
+    waiting: int  # requests that do not fit yet
+    threads: int
+    cells_used: int  # tokens in the KV cache
+    prefixes: int  # beginnings of prompts that are kept, of how many tasks
+    evicted: int  # of those, how many had to go since the start
+    tokens_a_second: float  # evaluated, over the last steps
+    step_seconds: float  # the longest of the last steps
+    busy_seconds: float  # of work since the start
+    decode_seconds: float  # of those, inside llama.cpp
+
+
 class ModelShape(TypedDict):
     """One model of `agentd status --json`."""
 
     path: str
     kv_cache: str
-    context: int | None  # tokens; null while it is not loaded
+    context: int | None  # tokens that one request may take; null while it is not loaded
+    cells: int | None  # tokens that the KV cache holds, over all requests; null while it is not loaded
+    parallel: int | None  # requests that are worked on at the same time; null while it is not loaded
     gpu_layers: int | None  # really offloaded; null while it is not loaded
+    layers: int | None  # null while it is not loaded
+    memory: list[DeviceMemoryShape]  # empty while it is not loaded
+    weights: str  # which weights run, and why, where it is not the file as it is
+    notes: list[str]  # what had to be made smaller to fit, and why
+    load: LoadShape | None  # null while it is not loaded
     loaded: bool
     description: str | None
     error: str | None  # why it is not loaded
@@ -131,7 +168,7 @@ class StatusShape(TypedDict):
     version: str
     models: dict[str, ModelShape]
     jobs: JobCountsShape
-    eta_seconds: float | None  # until the queue is empty, from measured durations
+    eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
     watches: list[WatchShape]
     duties: dict[str, DutyShape]
     notices: list[str]  # what a person should know
@@ -145,8 +182,8 @@ class ErrorShape(TypedDict):
     hint: str  # the next command to type
 
 
-def job_shape(job: Job) -> JobShape:
-    """The JSON of a job."""
+def job_shape(job: Job, place: Place | None = None) -> JobShape:
+    """The JSON of a job, with its place where it is queued."""
     return {
         "id": job.id,
         "task": job.task,
@@ -163,6 +200,8 @@ def job_shape(job: Job) -> JobShape:
         "created": job.created,
         "started": job.started,
         "finished": job.finished,
+        "position": place.position if place else None,
+        "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
     }
 
 
@@ -184,4 +223,6 @@ def result_shape(stored: StoredResult, *, stale: bool) -> ResultShape:
         "kv_cache": result.kv_cache,
         "tokens": {"input": result.tokens_in, "cached": result.tokens_cached, "output": result.tokens_out},
         "seconds": round(result.seconds, 3),
+        "engine_seconds": round(result.engine_seconds, 3),
+        "probabilities": result.probabilities,
     }

@@ -5,19 +5,20 @@ from functools import partial
 from typing import Any
 
 import click
+from rich.text import Text
 
-from agentd.api.shapes import job_shape
+from agentd.api.shapes import JobShape, job_shape
 from agentd.cli.client import DaemonClient
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table, state_text
-from agentd.cli.text import local_time, short_source
+from agentd.cli.text import local_time, seconds_text, short_source
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
 from agentd.errors import NotRunning
 from agentd.paths import find_paths
 from agentd.records import Job, JobState
-from agentd.store import queue
+from agentd.store import outlook, queue
 
 _STATES = click.Choice([state.value for state in JobState])
 
@@ -41,18 +42,18 @@ def jobs(ctx: click.Context, as_json: bool) -> None:
 def list_jobs(state: str | None = None, task: str | None = None, limit: int = 50, as_json: bool = False) -> None:
     """List jobs, newest first."""
 
-    async def load(agent: Agent) -> list[Job]:
+    async def load(agent: Agent) -> list[JobShape]:
         wanted = JobState(state) if state else None
-        return await agent.store.read(queue.find, state=wanted, task=task, limit=limit)
+        return await _shapes(agent, await agent.store.read(queue.find, state=wanted, task=task, limit=limit))
 
     found = with_agent(load)
     if as_json:
-        print_json([job_shape(job) for job in found])
+        print_json(found)
     elif not found:
         click.echo("no jobs", err=True)
     else:
         rows = [
-            (str(job.id), state_text(job.state), job.task, short_source(job.source), job.error or "")
+            (str(job["id"]), _state(job), job["task"], short_source(job["source"]), job["error"] or "")
             for job in found
         ]
         print_table(["id", "state", "task", "source", "error"], rows)
@@ -64,17 +65,20 @@ def list_jobs(state: str | None = None, task: str | None = None, limit: int = 50
 def show(job_id: int, as_json: bool) -> None:
     """Show one job whole."""
 
-    async def load(agent: Agent) -> Job:
-        return await agent.store.read(queue.get, job_id)
+    async def load(agent: Agent) -> JobShape:
+        (job,) = await _shapes(agent, [await agent.store.read(queue.get, job_id)])
+        return job
 
-    job = job_shape(with_agent(load))
+    job = with_agent(load)
     if as_json:
         print_json(job)
         return
     for name, value in job.items():
-        if value not in (None, ""):
+        if value not in (None, "") and name not in ("position", "eta_seconds"):
             shown = local_time(str(value)) if name in ("created", "started", "finished") else str(value)
             click.echo(f"{name:<9} {plain(shown)}")
+    if place := _place(job):
+        click.echo(f"{'place':<9} {place}")
 
 
 @jobs.command("retry")
@@ -103,6 +107,25 @@ def rerun(stale: bool) -> None:
         raise click.UsageError("say what to do again: --stale (for one file, use `agentd run TASK PATH`)")
     ids = _steer("/v1/jobs/rerun-stale", Requests.rerun_stale)
     click.echo(f"{len(ids)} jobs added: agentd jobs list" if ids else "nothing is stale", err=True)
+
+
+async def _shapes(agent: Agent, found: list[Job]) -> list[JobShape]:
+    queued = [job.id for job in found if job.state is JobState.QUEUED]
+    places = await agent.store.read(outlook.find_places, queued)
+    return [job_shape(job, places.get(job.id)) for job in found]
+
+
+def _state(job: JobShape) -> Text:
+    place = _place(job)
+    return state_text(job["state"]).append(f" {place}" if place else "", "dim")
+
+
+def _place(job: JobShape) -> str:
+    """Where a queued job stands, and how much work it is until it is done; empty for any other."""
+    if job["position"] is None:
+        return ""
+    work = "" if job["eta_seconds"] is None else f", about {seconds_text(job['eta_seconds'])} of work"
+    return f"{job['position']:,}{work}"
 
 
 def _steer(path: str, alone: Callable[[Requests], Awaitable[Any]]) -> Any:

@@ -9,12 +9,13 @@ from agentd.api.shapes import ResultShape, result_shape
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table
-from agentd.cli.text import local_time, output_line, short_source
+from agentd.cli.text import local_time, output_line, percent, short_source
 from agentd.config import parse_duration
 from agentd.daemon.agent import Agent
 from agentd.store import results as store_results
 
 GLANCE = 160  # characters of an output that a person's list shows; `results show` has the whole
+SHOWN_CHOICES = 3  # of a property that was chosen by score, the most likely; the JSON has all
 
 
 def parse_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
@@ -80,8 +81,9 @@ def show(result_id: int, as_json: bool) -> None:
         ("model", f"{result['model']}, KV cache {result['kv_cache']}{fake}"),
         ("coverage", f"{coverage['seen']:,}/{coverage['total']:,} {coverage['unit']}"),
         ("tokens", f"{tokens['input']:,} in ({tokens['cached']:,} cached), {tokens['output']:,} out"),
-        ("time", f"{result['seconds']:.1f} s"),
+        ("time", f"{result['seconds']:.1f} s{_share(result)}"),
     ]
+    facts += [("scored", _choices(name, weights)) for name, weights in result["probabilities"].items()]
     for name, value in facts:
         click.echo(f"{name:<9} {plain(value)}")
     print_json(result["output"])
@@ -108,6 +110,17 @@ def _row(result: ResultShape) -> list[str]:
         str(result["id"]),
         task,
         short_source(result["source"]),
-        output_line(result["output"], GLANCE if sys.stdout.isatty() else None),
+        output_line(result["output"], result["probabilities"], GLANCE if sys.stdout.isatty() else None),
         local_time(result["created"]),
     ]
+
+
+def _share(result: ResultShape) -> str:
+    return f" ({result['engine_seconds']:.1f} s of the engine's)" if result["engine_seconds"] else ""
+
+
+def _choices(name: str, weights: dict[str, float]) -> str:
+    """A property that was chosen by score, with its most likely choices."""
+    likely = sorted(weights.items(), key=lambda choice: -choice[1])
+    shown = ", ".join(f"{choice} ({percent(weight)})" for choice, weight in likely[:SHOWN_CHOICES])
+    return f"{name}: {shown}{', …' if len(likely) > SHOWN_CHOICES else ''}"

@@ -56,7 +56,10 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
     if as_json:
         print_json(results)
     elif results:
-        rows = [(short_source(result["source"]), output_line(result["output"])) for result in results]
+        rows = [
+            (short_source(result["source"]), output_line(result["output"], result["probabilities"]))
+            for result in results
+        ]
         print_table(["source", "output"], rows)
     for part in ended:
         if not part["result"]:

@@ -1,12 +1,16 @@
 """`agentd status`: how the daemon is. Works without one, from the database, and exits with 3 then."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from agentd.cli.text import STYLES, printable, seconds_text, short_source
+from agentd.cli.text import STYLES, printable, seconds_text, short_source, size_text
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
+
+# How the parts of a model's memory are called.
+_MEMORY = {"weights": "weights", "kv_cache": "KV cache", "compute": "compute"}
 
 
 @click.command()
@@ -36,14 +40,14 @@ def _from_database(paths: Paths) -> Any:
     from agentd.daemon.report import report_stopped
     from agentd.daemon.settings import load_config
     from agentd.records import JobState
-    from agentd.store import queue
+    from agentd.store import outlook, queue
     from agentd.store.database import read_once
 
     config = load_config(paths.config)
-    counts = dict.fromkeys(JobState, 0)
-    if paths.database.exists():
-        counts = read_once(paths.database, queue.count_states)
-    return report_stopped(config, counts)
+    if not paths.database.exists():
+        return report_stopped(config, dict.fromkeys(JobState, 0), 0.0)
+    counts = read_once(paths.database, queue.count_states)
+    return report_stopped(config, counts, read_once(paths.database, outlook.seconds_left))
 
 
 def _print(shape: Any, paths: Paths) -> None:
@@ -60,8 +64,8 @@ def _print(shape: Any, paths: Paths) -> None:
         if watch["problem"]:
             _say(f"    {watch['problem']}", fg="red")
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
-    eta = f"; all done in about {seconds_text(shape['eta_seconds'])}" if shape["eta_seconds"] else ""
-    click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{eta}")
+    work = f"; about {seconds_text(shape['eta_seconds'])} of work" if shape["eta_seconds"] else ""
+    click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{work}")
     for name, duty in shape["duties"].items():
         if duty["restarts"]:
             _say(f"  duty {name} was started again {duty['restarts']} times: {duty['error']}", fg="yellow")
@@ -84,11 +88,39 @@ def _state(shape: Any) -> str:
 def _print_model(name: str, model: Any, *, running: bool) -> None:
     loaded = ""
     if model["loaded"]:
-        layers = f"GPU layers {model['gpu_layers']}"
+        layers = f"{model['gpu_layers']} of {model['layers']} layers on a GPU"
         loaded = f", context {model['context']:,}, KV cache {model['kv_cache']}, {layers}"
     _say(f"  model {name:<8} {model['description'] or short_source(model['path'])}{loaded}")
-    if running and not model["loaded"]:
+    if model["loaded"]:
+        for title, told in _details(model):
+            _say(f"    {title:<8} {told}")
+    elif running:
         _say(f"    {model['error'] or 'loading'}", fg="red" if model["error"] else "yellow")
+
+
+def _details(model: Any) -> Iterator[tuple[str, str]]:
+    """What a loaded model does, and what it takes."""
+    load = model["load"]
+    yield "batch", _batch(load, model["parallel"])
+    if model["cells"]:
+        kept = f"{load['prefixes']} prefixes kept" + (f", {load['evicted']} let go" if load["evicted"] else "")
+        yield "cache", f"{load['cells_used']:,} of {model['cells']:,} tokens, {kept}"
+    for device in model["memory"]:
+        parts = (f"{word} {size_text(device[key])}" for key, word in _MEMORY.items() if device[key])
+        yield "memory", f"{device['device']}: {', '.join(parts)}"
+    if model["weights"]:
+        yield "weights", model["weights"]
+    for note in model["notes"]:
+        yield "note", note
+
+
+def _batch(load: Any, parallel: int) -> str:
+    if not load["running"] and not load["waiting"]:
+        return f"idle; {parallel} requests at a time"
+    paused = f" ({load['paused']} paused)" if load["paused"] else ""
+    waiting = f", {load['waiting']} waiting" if load["waiting"] else ""
+    speed = f"{load['tokens_a_second']:,.0f} tokens/s with {load['threads']} threads"
+    return f"{load['running']} of {parallel} running{paused}{waiting}, {speed}"
 
 
 def _say(text: str, **style: Any) -> None:

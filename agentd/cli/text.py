@@ -40,14 +40,35 @@ def short_source(source: str) -> str:
     return f"~/{source.removeprefix(home)}" if source.startswith(home) else source
 
 
-def output_line(output: dict[str, Any], most: int | None = None) -> str:
-    """A result's output in one line, of at most so many characters: its values, lists joined."""
+def output_line(
+    output: dict[str, Any], probabilities: dict[str, dict[str, float]], most: int | None = None
+) -> str:
+    """A result's output in one line, of at most so many characters: its values, lists joined.
+
+    What was chosen by score is told with its probability.
+    """
     parts = []
     for name, value in output.items():
         said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        parts.append(f"{name}: {said}")
+        weights = probabilities.get(name, {})
+        likely = f" ({percent(weights[said])})" if said in weights else ""
+        parts.append(f"{name}: {said}{likely}")
     line = " · ".join(parts)
     return line if most is None or len(line) <= most else f"{line[: most - 1]}…"
+
+
+def percent(share: float) -> str:
+    """A share of one for people; never rounded to all or nothing where it is neither."""
+    shown = round(share * 100)
+    if shown in (0, 100) and share not in (0, 1):
+        return "> 99 %" if shown else "< 1 %"
+    return f"{shown} %"
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: `90 MiB`, `3.4 GiB`."""
+    mebibytes = size / 1024**2
+    return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
 
 
 def local_time(stamp: str) -> str:

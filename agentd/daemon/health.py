@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import cast
 
 import agentd
-from agentd.api.shapes import ModelShape, StatusShape
+from agentd.api.shapes import DeviceMemoryShape, LoadShape, ModelShape, StatusShape
 from agentd.daemon.agent import Agent
 from agentd.daemon.duty import Duty
 from agentd.daemon.report import count_shape, model_shape
@@ -13,8 +15,7 @@ from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
-from agentd.records import JobState
-from agentd.store import queue, results
+from agentd.store import outlook, queue
 from agentd.triggers.folder import FolderTrigger
 
 
@@ -29,7 +30,7 @@ async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderT
         "version": agentd.__version__,
         "models": models,
         "jobs": count_shape(counts),
-        "eta_seconds": await eta(agent, counts[JobState.QUEUED] + counts[JobState.RUNNING]),
+        "eta_seconds": await agent.store.read(outlook.seconds_left),
         "watches": [
             {
                 "path": str(watch.watch.path),
@@ -44,17 +45,13 @@ async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderT
     }
 
 
-async def eta(agent: Agent, jobs: int) -> float | None:
-    """Seconds that so many jobs will take, from the median of what the models took lately; None if unknown."""
-    if not jobs:
-        return 0.0
-    durations = [
-        await agent.store.read(results.seconds_a_job, engine.info.label)
-        for engine in agent.engines.values()
-        if engine.loaded
-    ]
-    known = [duration for duration in durations if duration is not None]
-    return jobs * max(known) if known else None
+async def usual_seconds(agent: Agent, name: str) -> float | None:
+    """What a job of a task usually takes; None before the first, and for a task that cannot be used."""
+    try:
+        task = agent.task(name)
+    except TaskError:
+        return None
+    return await agent.store.read(outlook.seconds_each, name, task.model)
 
 
 def task_problem(agent: Agent, name: str) -> str | None:
@@ -74,8 +71,16 @@ def _running_model(engine: EngineClient) -> ModelShape:
     info = engine.info
     return shape | {
         "path": info.path,
+        "kv_cache": info.kv_cache,
         "context": info.context,
+        "cells": info.cells,
+        "parallel": info.parallel,
         "gpu_layers": info.gpu_layers,
+        "layers": info.layers,
+        "memory": [cast(DeviceMemoryShape, asdict(device)) for device in info.memory],
+        "weights": info.weights,
+        "notes": list(info.notes),
+        "load": cast(LoadShape, asdict(engine.load)),
         "loaded": True,
         "description": info.description,
         "fake": info.fake,

@@ -10,15 +10,15 @@ from agentd.engine.settings import ModelSettings
 from agentd.records import JobState
 
 
-def report_stopped(config: Config, counts: dict[JobState, int]) -> StatusShape:
-    """The status where no daemon runs."""
+def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: float | None = None) -> StatusShape:
+    """The status where no daemon runs; `eta_seconds` is the work that waits for one, where that is known."""
     return {
         "pid": None,
         "ready": False,
         "version": agentd.__version__,
         "models": {name: model_shape(settings) for name, settings in config.models.items()},
         "jobs": count_shape(counts),
-        "eta_seconds": None,
+        "eta_seconds": eta_seconds,
         "watches": [
             {"path": str(watch.path), "task": watch.task, "scanned": False, "problem": None}
             for watch in config.watch
@@ -46,7 +46,14 @@ def model_shape(settings: ModelSettings) -> ModelShape:
         "path": settings.path,
         "kv_cache": str(settings.kv_cache),
         "context": None,
+        "cells": None,
+        "parallel": None,
         "gpu_layers": None,
+        "layers": None,
+        "memory": [],
+        "weights": "",
+        "notes": [],
+        "load": None,
         "loaded": False,
         "description": None,
         "error": None,

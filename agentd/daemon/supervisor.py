@@ -18,7 +18,7 @@ from agentd.api.shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.duty import Duty, supervise
-from agentd.daemon.health import eta, report, task_problem
+from agentd.daemon.health import report, task_problem, usual_seconds
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
 from agentd.paths import Paths
@@ -117,8 +117,8 @@ class Supervisor:
         if watch.existing == "skip":
             log.info("%s: %d files are there already and are skipped (existing: skip)", watch.path, count)
             return
-        seconds = await eta(self._agent, count)
-        told = "unknown until the first is done" if seconds is None else f"about {seconds / 60:.0f} min"
+        each = await usual_seconds(self._agent, watch.task)
+        told = "unknown until the first is done" if each is None else f"about {count * each / 60:.0f} min"
         log.info("%s: %d files are there already, %s does them all; time: %s", watch.path, count, watch.task, told)
 
     async def _report(self) -> StatusShape:

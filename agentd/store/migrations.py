@@ -114,3 +114,16 @@ def _first(db: Database) -> None:
         statements += [trigger.format(table=table) for trigger in _KEEP_INDEXED]
     for statement in statements:
         db.execute(statement)
+
+
+@migrations(name="0002_shares_and_probabilities")
+def _second(db: Database) -> None:
+    # Comments that `--` begins would swallow what SQLite writes after a column that is added.
+    for statement in (
+        "ALTER TABLE results ADD COLUMN engine_seconds REAL /* its share of the engine's steps */",
+        "ALTER TABLE results ADD COLUMN probabilities TEXT "
+        "/* JSON: property, choice, probability; null where nothing was chosen by score */",
+        # The last results of a task tell how long its next will take.
+        "CREATE INDEX results_by_task ON results (task, id)",
+    ):
+        db.execute(statement)

@@ -60,6 +60,8 @@ def complete(
         "tokens_out": result.tokens_out,
         "seconds": result.seconds,
         "created": timestamp(now),
+        "engine_seconds": result.engine_seconds,
+        "probabilities": json.dumps(result.probabilities, ensure_ascii=False) if result.probabilities else None,
     }
     marks = ", ".join("?" * len(row))
     sql = f"INSERT INTO results ({', '.join(row)}) VALUES ({marks}) RETURNING id"
@@ -98,13 +100,6 @@ def latest(db: Database) -> list[StoredResult]:
     """The newest result of every task on every source."""
     rows = db.query("SELECT * FROM results WHERE id IN (SELECT max(id) FROM results GROUP BY task, source)")
     return [_stored(row) for row in rows]
-
-
-def seconds_a_job(db: Database, model: str) -> float | None:
-    """The median duration of the last results of a model (as results name it); None before the first."""
-    rows = db.query("SELECT seconds FROM results WHERE model = ? ORDER BY id DESC LIMIT 25", [model])
-    durations = sorted(row["seconds"] for row in rows)
-    return durations[len(durations) // 2] if durations else None
 
 
 def write_view(db: Database, task: str, properties: Iterable[str]) -> None:
@@ -154,5 +149,7 @@ def _stored(row: dict[str, Any]) -> StoredResult:
             tokens_cached=row["tokens_cached"],
             tokens_out=row["tokens_out"],
             seconds=row["seconds"],
+            engine_seconds=row["engine_seconds"] or 0.0,  # null in rows of before it was measured
+            probabilities=json.loads(row["probabilities"] or "{}"),
         ),
     )

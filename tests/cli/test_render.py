@@ -7,7 +7,7 @@ import click
 import pytest
 
 from agentd.cli.results import parse_since
-from agentd.cli.text import seconds_text, short_source
+from agentd.cli.text import percent, seconds_text, short_source, size_text
 from agentd.errors import InputError
 from agentd.paths import Paths
 from agentd.store import queue, results
@@ -61,6 +61,35 @@ def test_a_table_in_a_pipe_has_one_whole_line_a_row(cli: Cli, fake: Paths) -> No
     assert len(lines) == 2
     assert said.strip() in lines[1]
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_what_was_chosen_by_score_is_shown_with_its_probability(cli: Cli, fake: Paths) -> None:
+    store = Store(fake.database)
+    queue.add(store._db, make_event("/notes/a.md"), "hash", "main", NOW)
+    job = queue.claim(store._db, "me", "main", NOW)
+    assert job is not None
+    likely = {"info": 0.003, "error": 0.917, "warning": 0.05, "debug": 0.03}
+    result = make_result({"severity": "error", "what": "disk"}, probabilities={"severity": likely})
+    results.complete(store._db, job, "me", "hash", result, make_document(), NOW)
+    store.close()
+    assert "severity: error (92 %) · what: disk" in cli("results").out
+    shown = cli("results", "show", "1").out
+    assert "scored    severity: error (92 %), warning (5 %), debug (3 %), …\n" in shown
+    assert "time      1.5 s (0.2 s of the engine's)\n" in shown
+    assert cli("results", "--json").json[0]["probabilities"] == {"severity": likely}
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0 %"), (0.004, "< 1 %"), (0.01, "1 %"), (0.5, "50 %"), (0.996, "> 99 %"), (1.0, "100 %")],
+)
+def test_a_probability_is_never_rounded_to_certainty(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 MiB"), (98 * 2**20, "98 MiB"), (4 * 2**30, "4.0 GiB")])
+def test_sizes_are_told_in_the_unit_that_fits(size: int, text: str) -> None:
+    assert size_text(size) == text
 
 
 def test_durations_are_told_as_people_say_them() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AgentdError, ModelUnavailable
-from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
+from agentd.model import DeviceMemory, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 
 GOOD = '{"title": "Pears", "tags": ["garden"]}'
 SHA256 = "5" * 64
@@ -25,6 +25,9 @@ class ScriptedEngine:
         self.error: AgentdError | None = None
         self.restarts = 0
         self.pid = None
+        self.parallel = 1
+        self.load = Load()
+        self.waits = 0  # how often somebody waited for the model
         self.ready = asyncio.Event()
         if loaded:
             self.ready.set()
@@ -35,9 +38,17 @@ class ScriptedEngine:
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("/m/main.gguf", "a scripted model", SHA256, 1000, "q8_0/q8_0", 0, 0, False)
+        return ModelInfo(
+            *("/m/main.gguf", "a scripted model", SHA256, 1000, "q8_0/q8_0", 20, 30, True),
+            cells=4096,
+            parallel=self.parallel,
+            memory=(DeviceMemory("CPU", 10, 20, 30), DeviceMemory("CUDA0", 40, 50, 60)),
+            weights="a copy in q8_0: measured faster",
+            notes=("context 1,000: no more fits",),
+        )
 
     async def wait_ready(self) -> None:
+        self.waits += 1
         await self.ready.wait()
 
     async def wait_loaded(self) -> None:

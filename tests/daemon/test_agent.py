@@ -170,7 +170,7 @@ async def test_a_broken_config_opens_nothing(paths: Paths) -> None:
 async def test_a_database_of_a_later_agentd_is_not_opened(paths: Paths) -> None:
     async with open_agent(paths) as agent:
         await agent.store.write(
-            lambda db: db.execute("UPDATE _sqlite_migrations SET name = '0099_later'") and None
+            lambda db: db.execute("UPDATE _sqlite_migrations SET name = '0099_later' WHERE id = 1") and None
         )
     with pytest.raises(NewerDatabase):
         async with open_agent(paths):

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -5,14 +6,16 @@ import pytest
 from agentd.api.shapes import ModelShape, StatusShape
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
-from agentd.daemon.health import eta, report
+from agentd.daemon.health import report, usual_seconds
 from agentd.errors import ModelUnavailable
+from agentd.model import Load
 from agentd.store import queue, results
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.settings import WatchSettings
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import ScriptedEngine
 from tests.making import make_document, make_result
+from tests.shapes import check_shape
 
 
 def make_watch(agent: Agent, path: Path, task: str = "note-tagging") -> FolderTrigger:
@@ -52,12 +55,32 @@ async def test_a_watch_says_what_is_wrong_with_it(agent: Agent, tmp_path: Path) 
     assert "no task `no-such-task`" in (told[1] or "")
 
 
+async def test_a_loaded_model_tells_what_it_takes_and_what_it_does(agent: Agent, engine: ScriptedEngine) -> None:
+    engine.parallel = 8
+    engine.load = Load(running=3, paused=1, waiting=2, threads=2, cells_used=700, tokens_a_second=99.5)
+    shape = await report(agent, [], [])
+    check_shape(shape, StatusShape)
+    model = shape["models"]["main"]
+    assert (model["gpu_layers"], model["layers"], model["cells"], model["parallel"]) == (20, 30, 4096, 8)
+    assert model["kv_cache"] == "q8_0/q8_0", "as it runs, not as the config has it"
+    assert model["memory"][1] == {"device": "CUDA0", "weights": 40, "kv_cache": 50, "compute": 60}
+    assert (model["weights"], model["notes"]) == (engine.info.weights, list(engine.info.notes))
+    assert model["load"] == asdict(engine.load)
+    engine.ready.clear()
+    model = (await report(agent, [], []))["models"]["main"]
+    assert (model["memory"], model["load"], model["cells"]) == ([], None, None)
+
+
 async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write_note: WriteNote) -> None:
-    assert await eta(agent, 0) == 0.0
-    assert await eta(agent, 5) is None
+    assert await usual_seconds(agent, "note-tagging") is None
+    assert await usual_seconds(agent, "no-such-task") is None
+    assert (await report(agent, [], []))["eta_seconds"] == 0.0
     await agent.submit("note-tagging", [write_note()], None, now())
+    assert (await report(agent, [], []))["eta_seconds"] is None
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
-    result = make_result(model=agent.engines["main"].info.label, seconds=3.0)
+    result = make_result(seconds=30.0, engine_seconds=3.0)
     await agent.store.write(results.complete, job, agent.owner, "h", result, make_document(), now())
-    assert await eta(agent, 5) == pytest.approx(15.0)
+    assert await usual_seconds(agent, "note-tagging") == 3.0
+    await agent.submit("note-tagging", [write_note(f"{n}.md", f"{n}") for n in range(5)], None, now())
+    assert (await report(agent, [], []))["eta_seconds"] == pytest.approx(15.0)

@@ -21,7 +21,7 @@ def test_no_config_is_all_defaults(tmp_path: Path) -> None:
     config = load_config(tmp_path / "none.yaml")
     assert config == Config()
     assert config.models["main"].path == "starter"
-    assert str(config.models["main"].kv_cache) == "q8_0/q8_0"
+    assert str(config.models["main"].kv_cache) == "auto/auto"
 
 
 def test_the_example_is_valid_and_its_values_are_the_defaults() -> None:

@@ -87,13 +87,15 @@ def test_the_latest_result_of_each_source_counts(db: Database) -> None:
     assert {stored.id for stored in results.latest(db)} == newest
 
 
-def test_the_usual_duration_is_the_median_of_the_last_results_of_a_model(db: Database) -> None:
-    assert results.seconds_a_job(db, "m.gguf (abc)") is None
-    for number, seconds in enumerate((1.0, 50.0, 2.0)):
-        add_job(db, occasion=str(number))
-        result = make_result(seconds=seconds)
-        results.complete(db, claim_job(db), OWNER, "hash", result, make_document(), NOW)
-    assert results.seconds_a_job(db, "m.gguf (abc)") == 2.0
+def test_shares_and_probabilities_that_are_not_there_stay_so(db: Database) -> None:
+    add_job(db)
+    result_id = results.complete(
+        *(db, claim_job(db), OWNER, "hash"), make_result(probabilities={}), make_document(), NOW
+    )
+    assert [row["probabilities"] for row in db.query("SELECT probabilities FROM results")] == [None]
+    db.execute("UPDATE results SET engine_seconds = NULL")
+    stored = results.get(db, result_id).result
+    assert (stored.engine_seconds, stored.probabilities) == (0.0, {})
 
 
 def test_a_view_shows_the_results_of_a_task_with_a_column_for_each_property(db: Database) -> None:

@@ -1,0 +1,98 @@
+"""How long the queue will take, and where a job stands in it, from what results took lately.
+
+Jobs share the steps of the engine, so it is their shares of those that add up, not how long each was under way.
+Everything is told as from now, or from when a daemon is started.
+"""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+LATELY = 25  # results of a task that tell how long its next will take
+NEIGHBOURS = 200  # results of all tasks that tell it for a task that has none yet
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a queued job stands."""
+
+    position: int  # in the queue of its model, from 1
+    eta_seconds: float | None  # until it is done; None before the first result of its model
+
+
+def find_places(db: Database, job_ids: Sequence[int]) -> dict[int, Place]:
+    """The places of those of these jobs that are queued, by id."""
+    wanted = json.dumps(list(job_ids))
+    models = [
+        row["model"]
+        for row in db.query(
+            "SELECT DISTINCT model FROM jobs WHERE state = 'queued' AND id IN (SELECT value FROM json_each(?))",
+            [wanted],
+        )
+    ]
+    found: dict[int, Place] = {}
+    for model in models:
+        left = _jobs_left(db, model)
+        usual = {task: seconds_each(db, task, model) for task in left}
+        # Those in hand are counted whole: how far each is, only the engine knows.
+        running = sum(count * (usual[task] or 0.0) for task, (_, count) in left.items())
+        rows = db.query(
+            "SELECT * FROM (SELECT jobs.id, row_number() OVER line AS position, "
+            "sum(usual.value) OVER line AS seconds "
+            "FROM jobs LEFT JOIN json_each(:usual) AS usual ON usual.key = task "
+            "WHERE state = 'queued' AND model = :model WINDOW line AS (ORDER BY priority, jobs.id)) "
+            "WHERE id IN (SELECT value FROM json_each(:wanted))",
+            {"usual": json.dumps(usual), "model": model, "wanted": wanted},
+        )
+        for row in rows:
+            seconds = None if row["seconds"] is None else running + row["seconds"]
+            found[row["id"]] = Place(row["position"], seconds)
+    return found
+
+
+def seconds_left(db: Database) -> float | None:
+    """Until every queue is empty, models working side by side; None where a model with jobs has no result yet."""
+    longest = 0.0
+    for row in list(db.query("SELECT DISTINCT model FROM jobs WHERE state IN ('queued', 'running')")):
+        total = 0.0
+        for task, (queued, running) in _jobs_left(db, row["model"]).items():
+            usual = seconds_each(db, task, row["model"])
+            if usual is None:
+                return None
+            total += (queued + running) * usual
+        longest = max(longest, total)
+    return longest
+
+
+def seconds_each(db: Database, task: str, model: str) -> float | None:
+    """What a job of this task on this model of the config usually takes: the median of the last results.
+
+    For a task that has none yet, that of its neighbours on the same model; None before the first.
+    """
+    # A result from before shares were measured says how long it was under way, which is the next best.
+    sample = (
+        "SELECT coalesce(nullif(engine_seconds, 0), seconds) AS seconds FROM "
+        "(SELECT * FROM results {} ORDER BY id DESC LIMIT ?) AS last JOIN jobs ON jobs.id = last.job_id "
+        "WHERE jobs.model = ?"
+    )
+    for which, values in (
+        ("WHERE task = ?", [task, LATELY, model]),
+        ("", [NEIGHBOURS, model]),
+    ):
+        seconds = [float(row["seconds"]) for row in db.query(sample.format(which), values)]
+        if seconds:
+            return statistics.median(seconds)
+    return None
+
+
+def _jobs_left(db: Database, model: str) -> dict[str, tuple[int, int]]:
+    """By task, how many jobs of a model are queued and how many are in hand."""
+    rows = db.query(
+        "SELECT task, sum(state = 'queued') AS queued, sum(state = 'running') AS running FROM jobs "
+        "WHERE state IN ('queued', 'running') AND model = ? GROUP BY task",
+        [model],
+    )
+    return {row["task"]: (row["queued"], row["running"]) for row in rows}

@@ -1,0 +1,114 @@
+"""`agentd status` and the queue, as a person reads them."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from agentd.api.shapes import JobShape, StatusShape
+from agentd.cli import status
+from agentd.daemon.report import report_stopped
+from agentd.daemon.settings import Config
+from agentd.model import Load
+from agentd.paths import Paths
+from agentd.records import JobState, Priority
+from agentd.store import queue, results
+from agentd.store.database import Database, Store
+from tests.cli.conftest import Cli
+from tests.making import NOW, make_document, make_event, make_result
+from tests.shapes import check_shape
+
+
+def add(db: Database, source: str, **given: Any) -> int:
+    job_id = queue.add(db, make_event(source, source, **given), "hash", "main", NOW)
+    assert job_id is not None
+    return job_id
+
+
+@pytest.fixture
+def backlog(fake: Paths) -> list[int]:
+    """One result that took 20 seconds of the engine, and three queued jobs."""
+    store = Store(fake.database)
+    db = store._db
+    add(db, "/done.md")
+    job = queue.claim(db, "me", "main", NOW)
+    assert job is not None
+    results.complete(db, job, "me", "hash", make_result(engine_seconds=20.0), make_document(), NOW)
+    ids = [add(db, "/late.md", priority=Priority.BACKFILL), add(db, "/a.md"), add(db, "/b.md")]
+    store.close()
+    return ids
+
+
+def test_a_queued_job_is_shown_with_its_place_and_the_work_until_it_is_done(cli: Cli, backlog: list[int]) -> None:
+    listed = cli("jobs", "list", "--json").json
+    check_shape(listed, list[JobShape])
+    places = {job["source"]: (job["position"], job["eta_seconds"]) for job in listed}
+    assert places == {"/done.md": (None, None), "/a.md": (1, 20.0), "/b.md": (2, 40.0), "/late.md": (3, 60.0)}
+    assert "queued 3, about 60 s of work  tag" in cli("jobs").out
+    shown = cli("jobs", "show", str(backlog[0])).out
+    assert "place     3, about 60 s of work\n" in shown
+    assert "position" not in shown
+    assert cli("jobs", "show", str(backlog[0]), "--json").json["position"] == 3
+    assert "place" not in cli("jobs", "show", "1").out
+
+
+def test_a_place_without_any_result_yet_has_no_time(cli: Cli, fake: Paths) -> None:
+    store = Store(fake.database)
+    job_id = add(store._db, "/a.md")
+    store.close()
+    assert "place     1\n" in cli("jobs", "show", str(job_id)).out
+
+
+def test_status_without_a_daemon_tells_the_work_that_waits_for_one(cli: Cli, backlog: list[int]) -> None:
+    assert cli("status", "--json").json["eta_seconds"] == 60.0
+    assert "3 queued, 1 done; about 60 s of work\n" in cli("status").out
+
+
+def test_a_home_without_a_database_has_no_work(cli: Cli, fake: Paths) -> None:
+    assert cli("status", "--json").json["eta_seconds"] == 0.0
+    assert "jobs  none yet\n" in cli("status").out
+
+
+def loaded(load: Load, **given: Any) -> StatusShape:
+    """The status of a daemon whose model is loaded."""
+    shape: Any = report_stopped(Config(), dict.fromkeys(JobState, 0)) | {"pid": 1, "ready": True}
+    shape["models"]["main"] |= {
+        **{"description": "llama 135M Q4_1", "loaded": True, "context": 8192, "kv_cache": "q8_0/q8_0"},
+        **{"gpu_layers": 20, "layers": 30, "cells": 16384, "parallel": 8, "load": asdict(load)},
+        **given,
+    }
+    check_shape(shape, StatusShape)
+    return shape  # type: ignore[no-any-return]
+
+
+def said(paths: Paths, capsys: pytest.CaptureFixture[str], shape: StatusShape) -> list[str]:
+    """The lines about the model."""
+    status._print(shape, paths)
+    lines = capsys.readouterr().out.splitlines()
+    return [line for line in lines[1:] if not line.startswith(("  jobs", "  log"))]
+
+
+def test_a_model_that_works_tells_what_it_does_and_what_it_takes(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = Load(5, 2, 3, threads=2, cells_used=1210, prefixes=2, evicted=1, tokens_a_second=312.4)
+    memory = [
+        {"device": "CPU", "weights": 98 * 2**20, "kv_cache": 0, "compute": 30 * 2**20},
+        {"device": "CUDA0", "weights": 3 * 2**30, "kv_cache": 90 * 2**20, "compute": 0},
+    ]
+    shape = loaded(load, memory=memory, weights="a copy in q8_0", notes=["20 of 30 layers fit"])
+    assert said(paths, capsys, shape) == [
+        "  model main     llama 135M Q4_1, context 8,192, KV cache q8_0/q8_0, 20 of 30 layers on a GPU",
+        "    batch    5 of 8 running (2 paused), 3 waiting, 312 tokens/s with 2 threads",
+        "    cache    1,210 of 16,384 tokens, 2 prefixes kept, 1 let go",
+        "    memory   CPU: weights 98 MiB, compute 30 MiB",
+        "    memory   CUDA0: weights 3.0 GiB, KV cache 90 MiB",
+        "    weights  a copy in q8_0",
+        "    note     20 of 30 layers fit",
+    ]
+
+
+def test_a_model_that_rests_says_so_and_no_more_than_there_is(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(paths, capsys, loaded(Load(), cells=0))[1:] == ["    batch    idle; 8 requests at a time"]
