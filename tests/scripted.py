@@ -16,9 +16,17 @@ INFO = ModelInfo(
 )
 
 
-def generation(text: str, stop: str = "end") -> Generation:
-    """An answer with some numbers."""
-    return Generation(text, stop, tokens_in=30, tokens_cached=10, tokens_out=8, seconds=0.5)
+def generation(text: str, stop: str = "end", **probabilities: dict[str, float]) -> Generation:
+    """An answer with some numbers, and what was chosen by score in it."""
+    return Generation(
+        *(text, stop),
+        tokens_in=30,
+        tokens_cached=10,
+        tokens_out=8,
+        seconds=0.5,
+        engine_seconds=0.125,
+        probabilities=probabilities,
+    )
 
 
 class ScriptedModel:

@@ -91,6 +91,7 @@ async def answer(question: str, store: Store, model: Model, on_text: OnText | No
         max_tokens=MAX_TOKENS,
         seconds=SECONDS,
         priority=Priority.INTERACTIVE,
+        shared=1,
     )
     generation = await model.generate(request, _answer_only(on_text) if on_text else None)
     if generation.stop != "end":

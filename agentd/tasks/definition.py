@@ -44,6 +44,7 @@ _KEYWORDS: dict[str, type | tuple[type, ...]] = {
     "optional": bool,
     "vocabulary": str,
     "from": str,
+    "decide": str,
 }
 # What a string with `from: document` is until a document is there: see `bind`.
 FROM_DOCUMENT = "x-from-document"
@@ -67,7 +68,8 @@ class TaskHeader(Section):
         min_length=1,
         description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
         "`vocabulary: NAME` stands for the words of that vocabulary of the config; a string with "
-        "`from: document` is one sentence of the document, word for word.",
+        "`from: document` is one sentence of the document, word for word; an `enum` or a `vocabulary` with "
+        "`decide: score` is chosen by how likely each choice is as a whole, and the result says how likely.",
     )
 
 
@@ -80,6 +82,7 @@ class Task:
     model: str  # the config's name of a model
     reads: tuple[str, ...]
     schema: dict[str, Any]  # JSON Schema of the answer, vocabularies filled in
+    decide: tuple[str, ...]  # its properties that are chosen by score
     hints: dict[str, str]  # what each word of a vocabulary means
     instructions: str
     max_tokens: int
@@ -111,6 +114,7 @@ def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str
         model=header.model,
         reads=header.reads,
         schema=schema,
+        decide=tuple(name for name, value in header.output.items() if "decide" in value),
         hints=compiler.hints,
         instructions=instructions,
         max_tokens=header.max_tokens,
@@ -152,6 +156,8 @@ class _Schema:
         for key, value in raw.items():
             self._check_keyword(str(key), value, place)
         self._check_bounds(raw, place)
+        if "decide" in raw:
+            self._check_decide(raw, place)
         if "vocabulary" in raw:
             return self._vocabulary(raw["vocabulary"], place)
         if "enum" in raw:
@@ -207,6 +213,19 @@ class _Schema:
         if not 1 <= value <= most:
             raise self._yaml.fail((*place, key), f"`{key}` is {value:,}; it may be 1 to {most:,}")
         return int(value)
+
+    def _check_decide(self, raw: Mapping[str, Any], place: Place) -> None:
+        here = (*place, "decide")
+        if raw["decide"] != "score":
+            raise self._yaml.fail(here, f"`decide` may be `score`, not `{raw['decide']}`")
+        if len(place) > len(("output", "NAME")) or not {"enum", "vocabulary"} & raw.keys():
+            raise self._yaml.fail(
+                here,
+                "`decide: score` is for one choice directly under `output`, such as "
+                f"{place[1]}: {{enum: [high, low], decide: score}}",
+            )
+        if raw.get("optional"):
+            raise self._yaml.fail(here, "`decide: score` always chooses: leave out `optional`")
 
     def _from_document(self, raw: Mapping[str, Any], place: Place) -> dict[str, Any]:
         if raw["from"] != "document":

@@ -34,8 +34,11 @@ def system_text(task: Task) -> str:
 
 def task_hash(task: Task, model_sha256: str) -> str:
     """What decides whether a result is still what this task would give: prompt, schema, bound and model."""
-    basis = json.dumps([system_text(task), task.schema, task.max_tokens, model_sha256])
-    return hashlib.sha256(basis.encode()).hexdigest()[:16]
+    basis: list[Any] = [system_text(task), task.schema, task.max_tokens, model_sha256]
+    if task.decide:
+        # Only where it is used, so that the results of other tasks did not become stale when it came.
+        basis.append(task.decide)
+    return hashlib.sha256(json.dumps(basis).encode()).hexdigest()[:16]
 
 
 def _describe_output(task: Task) -> str:

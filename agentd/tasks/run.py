@@ -4,6 +4,7 @@ What a model answers is never trusted: it was held to the schema while it was ge
 all the same. Queues, files and processes are not known here.
 """
 
+import hashlib
 import json
 from typing import Any
 
@@ -17,6 +18,8 @@ from agentd.tasks.definition import Task
 from agentd.tasks.prompt import build_messages
 
 MOST_CHARACTERS = 32  # of a text to a token, on average: eight times what tokenizers reach on prose
+# What choices by score are compared with, so that a choice that the model likes whatever it reads gains nothing.
+_EMPTY = Document("", hashlib.sha256(b"").hexdigest(), "")
 
 
 async def run_task(
@@ -46,7 +49,16 @@ async def run_task(
     if rendered.tokens > room:
         raise _too_long(task, f"{rendered.tokens:,}", room, model.info.context)
     schema = bind_schema(task.schema, document)
-    request = Request(messages, schema, task.max_tokens, task.seconds, priority)
+    request = Request(
+        messages,
+        schema,
+        task.max_tokens,
+        task.seconds,
+        priority,
+        shared=1,
+        decide=task.decide,
+        empty=build_messages(task, _EMPTY) if task.decide else (),
+    )
     generation = await model.generate(request)
     info = model.info
     return Result(
@@ -59,6 +71,8 @@ async def run_task(
         tokens_cached=generation.tokens_cached,
         tokens_out=generation.tokens_out,
         seconds=generation.seconds,
+        engine_seconds=generation.engine_seconds,
+        probabilities=generation.probabilities,
     )
 
 

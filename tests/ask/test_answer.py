@@ -44,7 +44,7 @@ async def test_an_answer_cites_the_sentence_with_its_file_and_line(store: Store,
         "found": True,
         "citations": ({"source": "/notes/a.md", "quote": PRUNE, "line": 7, "result_id": 1},),
     }
-    assert model.asked[0].priority is Priority.INTERACTIVE
+    assert (model.asked[0].priority, model.asked[0].shared) == (Priority.INTERACTIVE, 1)
 
 
 async def test_a_quote_that_goes_over_two_lines_is_found(store: Store, read_in: ReadIn) -> None:

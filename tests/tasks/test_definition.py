@@ -7,7 +7,7 @@ import pytest
 
 from agentd.errors import BrokenTask
 from agentd.tasks.definition import read_task
-from agentd.tasks.prompt import task_hash
+from agentd.tasks.prompt import system_text, task_hash
 from tests.tasks.conftest import HEADER, VOCABULARIES, ReadTask, task_text
 
 
@@ -55,6 +55,24 @@ def test_every_type_and_an_optional_property_can_be_used(read: ReadTask) -> None
         jsonschema.validate({"kind": "bill", "sum": 1, "paid": False, "of": {"x": 1}, "version": 1}, schema)
 
 
+def test_a_choice_can_be_decided_by_score_and_is_still_the_same_choice(read: ReadTask) -> None:
+    plain = with_output("severity: {enum: [error, info]}", "about: {vocabulary: tags}", "what: {type: string}")
+    scored = with_output(
+        "severity: {enum: [error, info], decide: score}",
+        "about: {vocabulary: tags, decide: score}",
+        "what: {type: string}",
+    )
+    assert read(scored).decide == ("severity", "about")
+    assert read(plain).decide == ()
+    assert read(scored).schema == read(plain).schema
+    assert system_text(read(scored)) == system_text(read(plain))
+    assert task_hash(read(scored), "m1") != task_hash(read(plain), "m1")
+
+
+def test_the_hash_of_a_task_without_scores_is_what_it_always_was(read: ReadTask) -> None:
+    assert task_hash(read(), "m1") == "a4029766ba469553"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -91,6 +109,22 @@ def test_every_type_and_an_optional_property_can_be_used(read: ReadTask) -> None
         (task_text(with_output("a: {type: object, properties: {x: 3}}")), 5, "`x` needs a schema"),
         (task_text(with_output("a: {type: array, items: {1: x}}")), 5, "unknown schema keyword `1`"),
         (task_text(with_output("a: {type: string, from: memory}")), 5, "`from` may be `document`, not `memory`"),
+        (task_text(with_output("a: {enum: [x, y], decide: likely}")), 5, "may be `score`, not `likely`"),
+        (task_text(with_output("a: {enum: [x, y], decide: [score]}")), 5, "`decide` cannot be ['score']"),
+        (task_text(with_output("a: {type: string, decide: score}")), 5, "a: {enum: [high, low], decide: score}"),
+        (
+            task_text(with_output("a: {type: object, properties: {b: {enum: [x, y], decide: score}}}")),
+            5,
+            "for one choice directly under `output`",
+        ),
+        (
+            task_text(
+                with_output("a: {type: string}", "b: {type: array, items: {vocabulary: tags, decide: score}}")
+            ),
+            6,
+            "such as b: {enum: [high, low], decide: score}",
+        ),
+        (task_text(with_output("a: {enum: [x, y], decide: score, optional: true}")), 5, "leave out `optional`"),
         (task_text(with_output("a: {enum: []}")), 5, "at least one word"),
         (task_text(with_output("a: {enum: [x, null]}")), 5, "at least one word"),
         (

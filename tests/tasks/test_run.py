@@ -1,6 +1,7 @@
 """One run of one task, with a scripted model."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -28,9 +29,27 @@ async def test_a_good_answer_becomes_a_result_with_all_that_is_known_of_it(read:
     assert result.coverage == Coverage(3, 3, "lines")
     assert (result.model, result.kv_cache, result.fake) == ("m.gguf (abcdefabcdef)", "q8_0/q8_0", False)
     assert (result.tokens_in, result.tokens_cached, result.tokens_out) == (30, 10, 8)
+    assert (result.seconds, result.engine_seconds, result.probabilities) == (0.5, 0.125, {})
     (request,) = model.asked
     assert request.schema == read().schema
     assert (request.max_tokens, request.seconds, request.priority) == (100, 300.0, Priority.BACKFILL)
+    assert (request.shared, request.decide, request.empty) == (1, (), ())
+
+
+async def test_a_choice_by_score_is_asked_for_beside_the_empty_document_and_its_probabilities_are_kept(
+    read: ReadTask,
+) -> None:
+    task = read(HEADER.replace("max_tokens", "  kind: {enum: [note, list], decide: score}\nmax_tokens"))
+    likely = {"note": 0.75, "list": 0.25}
+    model = ScriptedModel(generation(json.dumps({"title": "Pears", "tags": [], "kind": "note"}), kind=likely))
+    result = await run_task(task, document("Prune."), model)
+    assert (result.output["kind"], result.probabilities) == ("note", {"kind": likely})
+    (request,) = model.asked
+    assert request.decide == ("kind",)
+    # The same but for the document, and the same for every document.
+    assert request.empty[: request.shared] == request.messages[: request.shared]
+    assert "Prune" in request.messages[1].content
+    assert re.fullmatch(r"<document (\w{12})>\n\n</document \1>", request.empty[1].content)
 
 
 async def test_a_document_far_too_large_is_refused_before_it_is_tokenized(read: ReadTask) -> None:
