@@ -1,6 +1,7 @@
 """The work: take a job, read its input, run its task, keep the result. `process_one` is the whole story.
 
-What went wrong with a job is decided by its error's class and `store.retry`; nothing is decided here.
+What went wrong with a job is decided by its error's class and `store.retry`; nothing is decided here. Who steps
+with whom inside the engine is not known here either: a worker keeps enough jobs in hand to fill its batch.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from agentd.errors import (
     Vanished,
 )
 from agentd.readers.read import content_of, read_file
-from agentd.records import Document, Job, is_stdin, path_of, was_read
+from agentd.records import Document, Job, Priority, is_stdin, path_of, was_read
 from agentd.store import documents, queue, results
 from agentd.tasks.run import run_task
 
@@ -47,8 +48,8 @@ async def process_one(agent: Agent, job: Job) -> None:
     except AgentdError as error:
         await record_failure(agent, job, error)
     except Exception as mistake:
+        log.exception("job %d met a mistake of agentd", job.id)
         await record_failure(agent, job, InternalError(f"{type(mistake).__name__}: {mistake}"))
-        raise
 
 
 async def read_input(agent: Agent, job: Job) -> Document:
@@ -88,59 +89,112 @@ async def record_failure(agent: Agent, job: Job, error: AgentdError) -> None:
 
 
 class Worker:
-    """Claims the jobs of one model, one at a time, while its engine is ready.
+    """Claims the jobs of one model while its engine is ready, as many at a time as fill its batch.
 
-    With `only`, it claims nothing but the jobs that it is told to `admit`.
+    An interactive job is claimed even when all hands are full of others. A job under which the engine crashed
+    before is done alone, so that one more crash is nobody's but its own. With `only`, nothing is claimed but the
+    jobs that the worker is told to `admit`.
     """
 
     IDLE_SECONDS = 1.0  # how often to look for jobs that became due, or were added by another process
+    AHEAD = 2  # jobs that are read and rendered while the batch is full
+    AGED_CLAIM = 8  # every so many claims takes the oldest job, so that the least urgent one is done some day
 
     def __init__(self, agent: Agent, model: str, *, only: bool = False) -> None:
         self._agent = agent
         self._model = model
         self.admitted: list[int] | None = [] if only else None
-        self._running: tuple[int, asyncio.Task[None]] | None = None
+        self._in_hand: dict[asyncio.Task[None], Job] = {}
+        self._ended = asyncio.Event()  # set when a job in hand has ended
+        self._claims = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, and finish the job in hand."""
+        """Work until `stopping` is set, and finish the jobs in hand.
+
+        Raises what kept a job from being claimed or recorded, once the others are finished.
+        """
         # A worker that failed (the disk was full, say) may have left its job claimed; nobody else would free it.
         await self._agent.store.write(queue.release, self._agent.owner, model=self._model)
-        while not stopping.is_set():
-            await _either(self._agent.engines[self._model].wait_ready(), stopping.wait())
-            if stopping.is_set():
-                return
-            self._agent.added.clear()
-            if not await self._step():
-                await _either(self._agent.added.wait(), stopping.wait(), seconds=self.IDLE_SECONDS)
+        try:
+            await self._claim_until(stopping)
+        except asyncio.CancelledError:
+            for task in self._in_hand:
+                task.cancel()
+            raise
+        finally:
+            # Cancelled ourselves, now or meanwhile, we leave nothing behind that still writes.
+            ended = await asyncio.gather(*self._in_hand, return_exceptions=True)
+            for job, error in zip(self._in_hand.values(), ended, strict=True):
+                if isinstance(error, Exception):
+                    log.error("job %d was not recorded", job.id, exc_info=error)
+            self._in_hand.clear()
 
     def admit(self, job_ids: Sequence[int]) -> None:
         """Let a worker with `only` claim these jobs too."""
         if self.admitted is not None:
             self.admitted += job_ids
 
-    async def _step(self) -> bool:
-        """Claim and do one job; False where there is none."""
-        agent = self._agent
-        job = await agent.store.write(queue.claim, agent.owner, self._model, now(), self.admitted)
-        if job is None:
-            return False
-        work = asyncio.create_task(process_one(agent, job))
-        self._running = (job.id, work)
-        try:
-            await asyncio.wait({work})
-        finally:
-            self._running = None
-            # Cancelled ourselves, we leave nothing behind that still writes.
-            work.cancel()
-            await asyncio.wait({work})
-        if not work.cancelled():
-            work.result()
-        return True
-
     def cancel(self, job_id: int) -> None:
         """Stop working on a job that was cancelled in the store."""
-        if self._running and self._running[0] == job_id:
-            self._running[1].cancel()
+        for task, job in self._in_hand.items():
+            if job.id == job_id:
+                task.cancel()
+
+    async def _claim_until(self, stopping: asyncio.Event) -> None:
+        agent, engine = self._agent, self._agent.engines[self._model]
+        while not stopping.is_set():
+            agent.added.clear()
+            self._ended.clear()
+            self._forget_ended()
+            if engine.loaded:
+                if job := await self._claim():
+                    self._begin(job)
+                    continue
+            elif await agent.store.read(queue.is_due, self._model, now(), self.admitted):
+                # Only whoever has work waits for a model: it may have been unloaded for want of it.
+                await _either(engine.wait_ready(), stopping.wait())
+                continue
+            await _either(agent.added.wait(), self._ended.wait(), stopping.wait(), seconds=self.IDLE_SECONDS)
+
+    async def _claim(self) -> Job | None:
+        """The next job for a free hand, if there are both."""
+        lowest = self._lowest()
+        if lowest is None:
+            return None
+        agent = self._agent
+        aged = self._claims % self.AGED_CLAIM == self.AGED_CLAIM - 1
+        job = await agent.store.write(
+            queue.claim, agent.owner, self._model, now(), self.admitted, lowest=lowest, aged=aged
+        )
+        self._claims += job is not None
+        return job
+
+    def _lowest(self) -> Priority | None:
+        """The least urgent job that may be claimed now; None where no hand is free."""
+        if any(job.crashes for job in self._in_hand.values()):
+            return None
+        parallel = self._agent.engines[self._model].info.parallel
+        if len(self._in_hand) < parallel + self.AHEAD:
+            return Priority.BACKFILL
+        return Priority.INTERACTIVE if len(self._in_hand) < 2 * parallel + self.AHEAD else None
+
+    def _begin(self, job: Job) -> None:
+        task = asyncio.create_task(self._do(job, list(self._in_hand) if job.crashes else []))
+        task.add_done_callback(lambda _: self._ended.set())
+        self._in_hand[task] = job
+
+    async def _do(self, job: Job, before: Sequence[asyncio.Task[None]]) -> None:
+        """Do a job once those `before` it have ended."""
+        if before:
+            await asyncio.wait(before)
+        await process_one(self._agent, job)
+
+    def _forget_ended(self) -> None:
+        """Free the hands whose jobs have ended; raises what one could not even record."""
+        for task in [task for task in self._in_hand if task.done()]:
+            del self._in_hand[task]
+            if not task.cancelled():
+                task.result()
 
 
 async def _either(*awaitables: object, seconds: float | None = None) -> None:

@@ -57,21 +57,54 @@ def add_all(
     return [job_id for job_id in added if job_id is not None]
 
 
-def claim(db: Database, owner: str, model: str, now: datetime, only: Sequence[int] | None = None) -> Job | None:
-    """Take the most urgent job that is due for this model, of all jobs or of the ids in `only`."""
+def claim(
+    db: Database,
+    owner: str,
+    model: str,
+    now: datetime,
+    only: Sequence[int] | None = None,
+    *,
+    lowest: Priority = Priority.BACKFILL,
+    aged: bool = False,
+) -> Job | None:
+    """Take the most urgent job that is due for this model, of all jobs or of the ids in `only`.
+
+    None less urgent than `lowest` is taken. With `aged`, the oldest goes before the most urgent, unless an
+    interactive one waits.
+    """
+    # The first of each priority is found in the index; an order that mixes them would sort the whole queue.
+    firsts = " UNION ALL ".join(
+        "SELECT * FROM (SELECT id, priority FROM jobs WHERE state = 'queued' AND model = :model "
+        f"AND priority = {int(priority)} AND not_before <= :now "
+        + ("AND id IN (SELECT value FROM json_each(:only)) " if only is not None else "")
+        + "ORDER BY id LIMIT 1)"
+        for priority in Priority
+        if priority <= lowest
+    )
+    order = f"priority > {int(Priority.INTERACTIVE)}, id" if aged else "priority, id"
     rows = list(
         db.query(
-            "UPDATE jobs SET state = 'running', attempts = attempts + 1, owner = ?, lease_until = ?, started = ? "
-            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND model = ? AND not_before <= ? "
-            + ("AND id IN (SELECT value FROM json_each(?)) " if only is not None else "")
-            + f"ORDER BY priority, id LIMIT 1) RETURNING {_COLUMNS}",
-            [
-                *(owner, timestamp(now + LEASE), timestamp(now), model, timestamp(now)),
-                *([json.dumps(list(only))] if only is not None else []),
-            ],
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, owner = :owner, lease_until = :lease, "
+            f"started = :now WHERE id = (SELECT id FROM ({firsts}) ORDER BY {order} LIMIT 1) RETURNING {_COLUMNS}",
+            {
+                **{"owner": owner, "model": model, "now": timestamp(now), "lease": timestamp(now + LEASE)},
+                "only": json.dumps(list(only or [])),
+            },
         )
     )
     return _job(rows[0]) if rows else None
+
+
+def is_due(db: Database, model: str, now: datetime, only: Sequence[int] | None = None) -> bool:
+    """Whether `claim` would find a job."""
+    return any(
+        db.query(
+            "SELECT 1 FROM jobs WHERE state = 'queued' AND model = ? AND not_before <= ? "
+            + ("AND id IN (SELECT value FROM json_each(?)) " if only is not None else "")
+            + "LIMIT 1",
+            [model, timestamp(now), *([json.dumps(list(only))] if only is not None else [])],
+        )
+    )
 
 
 def heartbeat(db: Database, owner: str, now: datetime) -> None:

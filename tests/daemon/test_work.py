@@ -1,51 +1,17 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from agentd.daemon.agent import Agent, now
-from agentd.daemon.duty import Duty, supervise
-from agentd.daemon.work import Worker
 from agentd.errors import EngineCrashed, InvalidOutput, ModelUnavailable, StoreBusy, StoreError
-from agentd.records import Event, Job, JobState, source_of
+from agentd.records import Event, JobState, source_of
 from agentd.store import queue, results
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import GOOD, ScriptedEngine
+from tests.daemon.working import add, do, get, working
 from tests.waiting import wait_until
-
-
-async def add(agent: Agent, path: Path) -> int:
-    """The job of a run that a person asked for."""
-    (job_id,) = await agent.submit("note-tagging", [path], None, now())
-    return job_id
-
-
-async def get(agent: Agent, job_id: int) -> Job:
-    return await agent.store.read(queue.get, job_id)
-
-
-@asynccontextmanager
-async def working(agent: Agent, model: str = "main", *, only: bool = False) -> AsyncIterator[Worker]:
-    """A supervised worker, as in the daemon."""
-    worker, stopping = Worker(agent, model, only=only), asyncio.Event()
-    task = asyncio.create_task(supervise(Duty("work", lambda: worker.run(stopping))))
-    yield worker
-    stopping.set()
-    await asyncio.wait_for(task, 30)
-
-
-async def do(agent: Agent, job_id: int) -> Job:
-    """Work until the job has ended."""
-    async with working(agent):
-
-        async def ended() -> bool:
-            return (await get(agent, job_id)).state.final
-
-        await wait_until(ended)
-    return await get(agent, job_id)
 
 
 async def test_a_job_becomes_a_result(agent: Agent, engine: ScriptedEngine, write_note: WriteNote) -> None:
@@ -263,28 +229,6 @@ async def test_a_running_job_stops_when_it_is_cancelled(
         await asyncio.wait_for(ended.wait(), 30)
     assert (await do(agent, good)).state is JobState.DONE
     assert (await get(agent, job_id)).state is JobState.CANCELLED
-
-
-async def test_stopping_lets_the_job_in_hand_finish_and_takes_no_other(
-    agent: Agent, engine: ScriptedEngine, write_note: WriteNote
-) -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> str:
-        begun.set()
-        await go.wait()
-        return GOOD
-
-    engine.answers = [wait]
-    first, second = await add(agent, write_note("a.md", "a")), await add(agent, write_note("b.md", "b"))
-    worker, stopping = Worker(agent, "main"), asyncio.Event()
-    work = asyncio.create_task(worker.run(stopping))
-    await begun.wait()
-    stopping.set()
-    go.set()
-    await asyncio.wait_for(work, 30)
-    assert (await get(agent, first)).state is JobState.DONE
-    assert (await get(agent, second)).state is JobState.QUEUED
 
 
 async def test_a_worker_with_only_does_nothing_but_what_it_was_told_to(

@@ -1,5 +1,6 @@
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -78,6 +79,51 @@ def test_a_claim_takes_only_jobs_of_its_model_that_are_due_and_asked_for(db: Dat
     due = queue.claim(db, OWNER, "main", later(10))
     assert due is not None
     assert due.source == "/not-due"
+
+
+def test_a_claim_with_a_bound_takes_nothing_less_urgent(db: Database) -> None:
+    add_job(db, "/triggered")
+    assert queue.claim(db, OWNER, "main", NOW, lowest=Priority.INTERACTIVE) is None
+    asked = add_job(db, "/asked", priority=Priority.INTERACTIVE)
+    job = queue.claim(db, OWNER, "main", NOW, lowest=Priority.INTERACTIVE)
+    assert job is not None
+    assert job.id == asked
+
+
+def test_an_aged_claim_takes_the_oldest_job_but_nothing_before_an_interactive_one(db: Database) -> None:
+    waiting = queue.add(db, make_event("/not-due"), "hash", "main", later(10))
+    old = add_job(db, "/old", priority=Priority.BACKFILL)
+    triggered, older = add_job(db, "/triggered"), add_job(db, "/newer", priority=Priority.BACKFILL)
+    asked = add_job(db, "/asked", priority=Priority.INTERACTIVE)
+    claimed = [queue.claim(db, OWNER, "main", NOW, aged=True) for _ in range(4)]
+    assert [job.id for job in claimed if job] == [asked, old, triggered, older]
+    due = queue.claim(db, OWNER, "main", later(10), aged=True)
+    assert due is not None
+    assert due.id == waiting
+
+
+@pytest.mark.parametrize("given", [{}, {"aged": True}, {"lowest": Priority.INTERACTIVE}], ids=str)
+def test_a_claim_finds_its_job_in_an_index_and_sorts_no_queue(db: Database, given: dict[str, Any]) -> None:
+    asked: list[str] = []
+    db.conn.set_trace_callback(asked.append)
+    queue.claim(db, OWNER, "main", NOW, **given)
+    db.conn.set_trace_callback(None)
+    (sql,) = (statement for statement in asked if statement.startswith("UPDATE"))
+    plan = [row["detail"] for row in db.query(f"EXPLAIN QUERY PLAN {sql}")]
+    looks = [step for step in plan if "jobs" in step]
+    assert looks.pop(0).startswith("SEARCH jobs USING INTEGER PRIMARY KEY")
+    assert looks
+    assert all(step.endswith("INDEX jobs_to_claim (state=? AND model=? AND priority=?)") for step in looks), plan
+
+
+def test_what_is_due_is_what_a_claim_would_find(db: Database) -> None:
+    queue.add(db, make_event("/other-model"), "hash", "big", NOW)
+    job_id = queue.add(db, make_event("/not-due"), "hash", "main", later(10))
+    assert job_id
+    assert not queue.is_due(db, "main", NOW)
+    assert queue.is_due(db, "main", later(10))
+    assert queue.is_due(db, "main", later(10), [job_id])
+    assert not queue.is_due(db, "main", later(10), [])
 
 
 def test_a_heartbeat_keeps_its_owners_jobs_and_frees_those_whose_lease_ran_out(db: Database) -> None:
