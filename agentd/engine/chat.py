@@ -38,7 +38,12 @@ class Piece:
     """A part of a prompt; only the template's own pieces may hold control tokens."""
 
     text: str
-    control: bool
+    message: int | None = None  # whose content this is; None for the template's own text
+
+    @property
+    def control(self) -> bool:
+        """Whether control tokens are read in it."""
+        return self.message is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,13 @@ class ChatTemplate:
         turns = [{"role": message.role, "content": mark} for message, mark in zip(messages, marks, strict=True)]
         text = self._run(turns)
         pieces, rest = [], text
-        for mark, content in marks.items():
+        for message, (mark, content) in enumerate(marks.items()):
             before, found, rest = rest.partition(mark)
             if not found:
                 raise ModelUnavailable("the model's chat template leaves out or reorders messages")
-            pieces += [Piece(before, control=True), Piece(content, control=False)]
-        pieces.append(Piece(rest, control=True))
-        return Prompt(tuple(piece for piece in pieces if piece.text), thinking=bool(_OPEN_THOUGHT.search(rest)))
+            pieces += [Piece(before), Piece(content, message)]
+        pieces.append(Piece(rest))
+        return Prompt(tuple(pieces), thinking=bool(_OPEN_THOUGHT.search(rest)))
 
     def _run(self, turns: list[dict[str, str]]) -> str:
         arguments: dict[str, Any] = {

@@ -1,21 +1,20 @@
 """The engine child: the only process that loads a model. `python -m agentd.engine.child FD`.
 
-It reads frames from the socket FD and answers them, one generation at a time, the most urgent first; a cancel
+It reads frames from the socket FD and answers them; all generations share the steps of one batch, and a cancel
 takes effect at the next step. It may crash, hang or be killed at any time: `client` watches it. When the other
 end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
     {settings, choice, folder}   first frame        {type: ready, info} or {type: failed, error}
-    {id, op: generate, stream, …}                   {id, type: started}, {id, type: text, text}…,
+    {id, op: generate, stream, …}                   {id, type: started}, {id, type: text, text}… if streamed,
                                                     {id, type: done, value} or {id, type: error, error}
     {id, op: render | check, …}                     the same, without text
     {id, op: cancel}                                the request ends with the error `cancelled`
-                                                    {type: alive} about once a second while it works
+                                                    {type: load, load} once a second while it works, once after
 """
 
 import dataclasses
 import faulthandler
-import heapq
 import os
 import queue
 import signal
@@ -23,17 +22,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
+from agentd.engine.choice import Choice
 from agentd.engine.frames import BrokenFrame, Frame, encode, receive_frame
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.engine.step import Step
-from agentd.errors import AgentdError, Cancelled
-from agentd.model import Generation, Message, ModelInfo, Rendered, Request
+from agentd.engine.step import News
+from agentd.errors import AgentdError
+from agentd.model import Load, Message, ModelInfo, Rendered, Request
 from agentd.records import Priority
 
-ALIVE_SECONDS = 1.0
+NICE = 10
+LOAD_SECONDS = 1.0  # how often the load is told
 
 
 class Backend(Protocol):
@@ -41,14 +42,27 @@ class Backend(Protocol):
 
     info: ModelInfo
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+
     def render(self, request: Request) -> Rendered:
         """The exact prompt of a request."""
 
     def check_schema(self, schema: dict[str, Any]) -> None:
         """Raise `BadSchema` where the schema cannot be compiled."""
 
-    def generate(self, request: Request) -> Iterator[Step]:
-        """Steps; the last carries the generation."""
+    def add(self, number: int, request: Request) -> None:
+        """Take a request in; raises `EngineError` where it can never be answered."""
+
+    def cancel(self, number: int) -> list[News]:
+        """End a request at once."""
+
+    def step(self) -> list[News]:
+        """Do a quarter of a second of work at most, and tell what became of whom."""
+
+    def load(self) -> Load:
+        """What it is doing."""
 
 
 class Child:
@@ -57,28 +71,26 @@ class Child:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-        self._waiting: list[tuple[int, int, Request]] = []  # a heap by priority, then by age
-        self._cancelled: set[int] = set()
-        self._last_sent = 0.0
+        self._streamed: set[int] = set()  # requests whose text somebody reads as it grows
+        self._told = 0.0  # when the load was
 
     def run(self) -> None:
         """Load the model that the first frame asks for, then serve until the socket closes."""
         first = receive_frame(self._socket)
         if first is None:
             return
-        settings = ModelSettings.model_validate(first["settings"])
         threading.Thread(target=self._receive, daemon=True).start()
         try:
-            backend = _load(settings)
+            backend = _load(first)
         except AgentdError as error:
             self._send({"type": "failed", "error": error.to_wire()})
             return
         self._send({"type": "ready", "info": dataclasses.asdict(backend.info)})
         while True:
-            self._take(backend, block=not self._waiting)
-            if self._waiting:
-                _, number, request = heapq.heappop(self._waiting)
-                self._generate(backend, number, request)
+            self._take(backend)
+            for news in backend.step():
+                self._tell(news)
+            self._tell_load(backend)
 
     def _receive(self) -> None:
         """Move frames from the socket to the queue; end the process with the socket."""
@@ -92,73 +104,71 @@ class Child:
 
     def _send(self, frame: Frame) -> None:
         self._socket.sendall(encode(frame))
-        self._last_sent = time.monotonic()
 
-    def _take(self, backend: Backend, *, block: bool) -> None:
-        """Look at every frame that has come; with `block`, wait for the first."""
+    def _take(self, backend: Backend) -> None:
+        """Look at every frame that has come; without work, wait for one."""
         while True:
             try:
-                frame = self._frames.get(block=block)
+                frame = self._frames.get(block=not backend.busy)
             except queue.Empty:
                 return
-            block = False
-            number = frame["id"]
-            if frame["op"] == "cancel":
-                self._cancelled.add(number)
-            elif frame["op"] == "generate":
-                request = _request(frame)
-                heapq.heappush(self._waiting, (int(request.priority), number, request))
-            else:
-                self._answer(backend, number, frame)
+            try:
+                self._answer(backend, frame)
+            except AgentdError as error:
+                self._send({"id": frame["id"], "type": "error", "error": error.to_wire()})
 
-    def _answer(self, backend: Backend, number: int, frame: Frame) -> None:
-        self._send({"id": number, "type": "started"})
-        try:
-            if frame["op"] == "render":
-                value: Any = dataclasses.asdict(backend.render(_request(frame)))
-            else:
+    def _answer(self, backend: Backend, frame: Frame) -> None:
+        number = frame["id"]
+        match frame["op"]:
+            case "generate":
+                backend.add(number, _request(frame))
+                if frame["stream"]:
+                    self._streamed.add(number)
+            case "cancel":
+                for news in backend.cancel(number):
+                    self._tell(news)
+            case "render":
+                self._done(number, dataclasses.asdict(backend.render(_request(frame))))
+            case "check":
                 backend.check_schema(frame["schema"])
-                value = None
-        except AgentdError as error:
-            self._send({"id": number, "type": "error", "error": error.to_wire()})
-        else:
-            self._send({"id": number, "type": "done", "value": value})
+                self._done(number, None)
 
-    def _generate(self, backend: Backend, number: int, request: Request) -> None:
-        try:
-            if number in self._cancelled:
-                raise Cancelled
-            self._send({"id": number, "type": "started"})
-            generation = self._steps(backend, number, request)
-        except AgentdError as error:
-            self._send({"id": number, "type": "error", "error": error.to_wire()})
-        else:
-            self._send({"id": number, "type": "done", "value": dataclasses.asdict(generation)})
-        # Numbers of requests that have ended mean nothing any more.
-        self._cancelled &= {waiting for _, waiting, _ in self._waiting}
+    def _done(self, number: int, value: Any) -> None:
+        self._send({"id": number, "type": "done", "value": value})
 
-    def _steps(self, backend: Backend, number: int, request: Request) -> Generation:
-        for step in backend.generate(request):
-            self._take(backend, block=False)
-            if number in self._cancelled:
-                raise Cancelled
-            if step.text:
-                self._send({"id": number, "type": "text", "text": step.text})
-            elif time.monotonic() - self._last_sent > ALIVE_SECONDS:
-                self._send({"type": "alive"})
-            if step.generation is not None:
-                return step.generation
-        raise AssertionError("a generation ended without its last step")
+    def _tell(self, news: News) -> None:
+        if news.started:
+            self._send({"id": news.number, "type": "started"})
+        if news.text and news.number in self._streamed:
+            self._send({"id": news.number, "type": "text", "text": news.text})
+        if news.done:
+            self._done(news.number, dataclasses.asdict(news.done))
+        if news.error:
+            self._send({"id": news.number, "type": "error", "error": news.error.to_wire()})
+        if news.done or news.error:
+            self._streamed.discard(news.number)
+
+    def _tell_load(self, backend: Backend) -> None:
+        """Say what the engine does, which also says that it is alive."""
+        now = time.monotonic()
+        if now - self._told > LOAD_SECONDS or not backend.busy:
+            self._told = now
+            self._send({"type": "load", "load": dataclasses.asdict(backend.load())})
 
 
-def _load(settings: ModelSettings) -> Backend:
+def _load(first: Frame) -> Backend:
+    settings = ModelSettings.model_validate(first["settings"])
     if settings.path == FAKE:
         from agentd.engine.fake import FakeModel
 
         return FakeModel(settings)
     from agentd.engine.local import LocalModel
 
-    return LocalModel(settings)
+    return LocalModel(
+        settings,
+        Choice(**first["choice"]) if first["choice"] else None,
+        Path(first["folder"]) if first["folder"] else None,
+    )
 
 
 def _request(frame: Frame) -> Request:
@@ -181,6 +191,8 @@ def _messages(wire: list[dict[str, str]]) -> tuple[Message, ...]:
 def main() -> None:
     """Serve the socket whose number is the first argument."""
     faulthandler.enable()
+    # One priority for all it does: whatever a person does on this machine goes first.
+    os.nice(NICE)
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as sock:

@@ -8,6 +8,7 @@ a Lark grammar around the JSON parts.
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from agentd.errors import BadSchema
 from agentd.model import IN_ORDER, WORDS_OF
 
 _COMPACT = {"whitespace_flexible": False}
+MOST_COMPILED = 64  # schemas; those of tasks stay, those that name a document's sentences pass through
 
 
 def compile_schema(schema: dict[str, Any]) -> str:
@@ -35,25 +37,53 @@ def compile_schema(schema: dict[str, Any]) -> str:
     return str(grammar)
 
 
+class Compiler:
+    """Makes constraints for one vocabulary; those of schemas that come again are copied, not compiled again."""
+
+    def __init__(self, tokenizer: LLTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._fresh: OrderedDict[str, LLMatcher] = OrderedDict()
+
+    def __call__(self, schema: dict[str, Any]) -> "Constraint":
+        """The constraint of a schema, at its beginning; raises `BadSchema`."""
+        key = json.dumps(schema)
+        if key not in self._fresh:
+            self._fresh[key] = LLMatcher(self._tokenizer, compile_schema(schema))
+            if len(self._fresh) > MOST_COMPILED:
+                self._fresh.popitem(last=False)
+        self._fresh.move_to_end(key)
+        return Constraint(self._fresh[key].deep_copy(), self._tokenizer.vocab_size)
+
+
 class Constraint:
     """What may come next in one answer."""
 
-    def __init__(self, tokenizer: LLTokenizer, grammar: str) -> None:
-        self._matcher = LLMatcher(tokenizer, grammar)
-        self._mask = llguidance.numpy.allocate_token_bitmask(1, tokenizer.vocab_size)
+    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._mask = llguidance.numpy.allocate_token_bitmask(1, vocab_size)
         self._check()
 
     def pick(self, logits: NDArray[np.float32], avoid: Sequence[int] = ()) -> int:
         """The most likely token that may come next, one of `avoid` only if no other may; writes to `logits`."""
         llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask)
         self._check()
-        llguidance.numpy.apply_token_bitmask_inplace(logits, self._mask)
+        best = int(np.argmax(logits))
+        # Most often the likeliest token is allowed, and the others need not be looked at.
+        if self._allows(best) and best not in avoid:
+            return best
+        allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)].view(np.bool_)
+        logits[: len(allowed)][~allowed] = -np.inf
+        logits[len(allowed) :] = -np.inf
         best = int(np.argmax(logits))
         if best in avoid:
             logits[list(avoid)] = -np.inf
             other = int(np.argmax(logits))
             return other if np.isfinite(logits[other]) else best
         return best
+
+    def _allows(self, token: int) -> bool:
+        word = token >> 5
+        return word < self._mask.shape[1] and bool((int(self._mask[0, word]) >> (token & 31)) & 1)
 
     def accept(self, token: int) -> list[int]:
         """Note the chosen token; return the ones that must follow it, already noted too."""

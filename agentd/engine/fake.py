@@ -8,14 +8,13 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from agentd.engine.constraint import compile_schema
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.engine.step import Step
-from agentd.errors import BadSchema, TooLong
-from agentd.model import IN_ORDER, WORDS_OF, Generation, ModelInfo, Rendered, Request
+from agentd.engine.step import News
+from agentd.errors import BadSchema, Cancelled, TooLong
+from agentd.model import IN_ORDER, WORDS_OF, Generation, Load, ModelInfo, Rendered, Request
 
 CONTEXT = 8192
 _WORD = "fake"
@@ -30,12 +29,13 @@ class FakeModel:
             description="scripted placeholder values, no model",
             sha256="",
             context=CONTEXT if settings.context == "auto" else settings.context,
-            kv_cache=str(settings.kv_cache),
+            kv_cache="none",
             gpu_layers=0,
             layers=0,
             gpu_in_build=False,
             fake=True,
         )
+        self._waiting: dict[int, Request] = {}
 
     def render(self, request: Request) -> Rendered:
         """The messages under their roles; a token is four characters."""
@@ -47,25 +47,58 @@ class FakeModel:
         compile_schema(schema)
         placeholder(schema)
 
-    def generate(self, request: Request) -> Iterator[Step]:
-        """One step with the whole answer."""
-        started = time.monotonic()
+    def add(self, number: int, request: Request) -> None:
+        """Keep a request for the next step; raises `TooLong` or `BadSchema`."""
         tokens = self.render(request).tokens
         room = self.info.context - request.max_tokens
         if tokens > room:
             raise TooLong(f"needs {tokens:,} tokens, room for {max(room, 0):,}")
+        self._waiting[number] = request
+
+    def cancel(self, number: int) -> list[News]:
+        """Forget a request."""
+        return [News(number, error=Cancelled())] if self._waiting.pop(number, None) else []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits."""
+        return bool(self._waiting)
+
+    def step(self) -> list[News]:
+        """Answer the most urgent request, whole."""
+        if not self._waiting:
+            return []
+        number = min(self._waiting, key=lambda number: (self._waiting[number].priority, number))
+        request = self._waiting.pop(number)
+        try:
+            generation = self._generate(request)
+        except BadSchema as error:
+            return [News(number, started=True, error=error)]
+        return [News(number, started=True, text=generation.text, done=generation)]
+
+    def load(self) -> Load:
+        """What waits; nothing is ever in the middle of being answered."""
+        return Load(waiting=len(self._waiting))
+
+    def _generate(self, request: Request) -> Generation:
+        started = time.monotonic()
         text = _WORD if request.schema is None else json.dumps(placeholder(request.schema))
-        yield Step(text)
-        yield Step(
-            generation=Generation(
-                text=text,
-                stop="end",
-                tokens_in=tokens,
-                tokens_cached=0,
-                tokens_out=-(-len(text) // 4),
-                seconds=time.monotonic() - started,
-            )
+        return Generation(
+            text=text,
+            stop="end",
+            tokens_in=self.render(request).tokens,
+            tokens_cached=0,
+            tokens_out=-(-len(text) // 4),
+            seconds=time.monotonic() - started,
+            probabilities=_even(request),
         )
+
+
+def _even(request: Request) -> dict[str, dict[str, float]]:
+    """No choice weighs more than another."""
+    properties = (request.schema or {}).get("properties", {})
+    choices = {name: properties[name]["enum"] for name in request.decide}
+    return {name: {str(choice): 1 / len(among) for choice in among} for name, among in choices.items()}
 
 
 def placeholder(schema: dict[str, Any]) -> Any:

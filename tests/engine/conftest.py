@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -49,10 +49,23 @@ def ask(content: str, system: str = "You are brief.", **bounds: object) -> Reque
 
 
 def generate(model: LocalModel, request: Request) -> Generation:
-    """Run a request to its end, in this process."""
-    *_, last = model.generate(request)
-    assert last.generation is not None
-    return last.generation
+    """Run a request to its end, in this process; raises what it ended with."""
+    (generation,) = generate_all(model, [request])
+    return generation
+
+
+def generate_all(model: LocalModel, requests: Sequence[Request]) -> list[Generation]:
+    """Run requests beside each other to their ends; raises the first error."""
+    done = dict[int, Generation]()
+    for number, request in enumerate(requests):
+        model.add(number, request)
+    while model.busy:
+        for news in model.step():
+            if news.error:
+                raise news.error
+            if news.done:
+                done[news.number] = news.done
+    return [done[number] for number in range(len(requests))]
 
 
 async def outcome(task: asyncio.Task[Generation]) -> Generation | EngineError:

@@ -47,9 +47,9 @@ def test_a_template_sees_the_special_tokens_and_the_wish_for_no_thoughts() -> No
 def test_content_reaches_the_prompt_unread_in_a_piece_of_its_own(content: str) -> None:
     prompt = ChatTemplate(None, "", "").render((TURNS[0], Message("user", content)))
     assert prompt.text.count(content) >= 1
-    assert Piece("Be brief.", control=False) in prompt.pieces
+    assert Piece("Be brief.", message=0) in prompt.pieces
     if content:
-        assert Piece(content, control=False) in prompt.pieces
+        assert Piece(content, message=1) in prompt.pieces
     control = "".join(piece.text for piece in prompt.pieces if piece.control)
     assert control == prompt_of(None, Message("system", ""), Message("user", ""))
 

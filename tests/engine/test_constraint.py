@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 
-from agentd.engine.constraint import Constraint, compile_schema
+from agentd.engine.constraint import Compiler, compile_schema
 from agentd.errors import BadSchema
 from agentd.model import IN_ORDER, WORDS_OF
 
@@ -150,7 +150,7 @@ def test_a_list_in_order_takes_each_choice_at_most_once(text: str, allowed: bool
 
 def test_a_list_in_order_may_choose_from_a_long_document() -> None:
     schema = in_order([f"This is sentence {number} of a long report." for number in range(400)], 3)
-    assert not Constraint(TOKENIZER, compile_schema(schema)).complete
+    assert not Compiler(TOKENIZER)(schema).complete
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_schema_that_cannot_be_followed_is_refused_by_name(schema: dict[str, A
 )
 def test_an_immoderate_schema_is_followed_or_refused_and_never_a_crash(schema: dict[str, Any]) -> None:
     try:
-        Constraint(TOKENIZER, compile_schema(schema)).forced()
+        Compiler(TOKENIZER)(schema).forced()
     except BadSchema:
         return
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 
 from agentd.engine.fake import FakeModel, placeholder
 from agentd.engine.settings import ModelSettings
-from agentd.errors import BadSchema, TooLong
+from agentd.errors import BadSchema, Cancelled, TooLong
 from agentd.model import WORDS_OF, Message, Request
+from agentd.records import Priority
 from tests.engine.test_constraint import SCHEMAS
 
 MODEL = FakeModel(ModelSettings(path="fake", context=100))
@@ -57,12 +58,28 @@ def test_a_result_of_the_fake_model_says_so() -> None:
 
 def test_the_fake_model_has_a_context_too() -> None:
     with pytest.raises(TooLong, match="needs 103 tokens, room for 50"):
-        list(MODEL.generate(request("x" * 404, max_tokens=50)))
+        MODEL.add(1, request("x" * 404, max_tokens=50))
+    assert not MODEL.busy
 
 
-def test_the_text_of_the_steps_is_the_answer() -> None:
+def test_requests_are_answered_by_priority_and_a_cancelled_one_never() -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
-    *steps, last = MODEL.generate(request(schema=schema, max_tokens=10))
-    assert last.generation is not None
-    assert "".join(step.text for step in steps) == last.generation.text
-    assert json.loads(last.generation.text) == {"ok": True}
+    MODEL.add(1, request(schema=schema, max_tokens=10, priority=Priority.BACKFILL))
+    MODEL.add(2, request(schema=schema, max_tokens=10, priority=Priority.INTERACTIVE))
+    MODEL.add(3, request(max_tokens=10))
+    assert isinstance(MODEL.cancel(3)[0].error, Cancelled)
+    (first,) = MODEL.step()
+    (second,) = MODEL.step()
+    assert (first.number, second.number) == (2, 1)
+    assert first.done is not None
+    assert first.text == first.done.text
+    assert json.loads(first.done.text) == {"ok": True}
+    assert not MODEL.busy
+
+
+def test_no_choice_of_the_fake_model_weighs_more_than_another() -> None:
+    schema = {"type": "object", "properties": {"way": {"enum": ["up", "down"]}}}
+    MODEL.add(1, request(schema=schema, max_tokens=10, decide=("way",)))
+    (news,) = MODEL.step()
+    assert news.done is not None
+    assert news.done.probabilities == {"way": {"up": 0.5, "down": 0.5}}

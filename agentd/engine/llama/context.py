@@ -60,6 +60,7 @@ class LlamaContext:
     def __init__(self, model: LlamaModel, shape: Shape, tail: LogTail) -> None:
         self.shape = shape
         self.seconds = 0.0  # spent inside llama_decode so far
+        self.threads = shape.threads
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
         self._memory = llama_cpp.llama_get_memory(self._handle)
@@ -155,6 +156,7 @@ class LlamaContext:
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next `decode` on."""
         llama_cpp.llama_set_n_threads(self._handle, threads, threads)
+        self.threads = threads
 
     def _open(self, model: LlamaModel, shape: Shape, tail: LogTail) -> llama_cpp.llama_context_p:
         params = llama_cpp.llama_context_default_params()

@@ -51,7 +51,7 @@ class LogTail:
     def buffers(self) -> dict[tuple[str, str], int]:
         """Bytes that were allocated, by (buffer's name, what for); `what for` is llama.cpp's own word.
 
-        The compute buffers are told twice where a context is opened with flash attention on trial; the last counts.
+        What is told more than once counts as it was told last.
         """
         return {
             (match[1], match[2]): round(float(match[3]) * 1024**2)

@@ -1,0 +1,261 @@
+"""The loop that lets many requests share every step: continuous batching over one context.
+
+Each step takes what `schedule` decides, evaluates it in one `llama_decode` and hands every program that got all
+it asked for its logits. Programs join and leave at any step. What they ask and why, only they know.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from agentd.engine import schedule
+from agentd.engine.llama.context import LlamaContext
+from agentd.engine.member import Entry, Member, Piece
+from agentd.engine.prefix import Prefixes
+from agentd.engine.schedule import Pace, Room, Turn
+from agentd.engine.step import Logits, News, Program
+from agentd.errors import AgentdError, Cancelled, EngineError, EngineTimeout
+from agentd.model import Generation, Load
+
+LAST_STEPS = 64  # that speeds are told of
+
+
+class Batch:
+    """All requests of one context, waiting and running. Not safe for threads.
+
+    `branch_sequences` are what forks may use, beside the first ones, which are for the requests themselves.
+    """
+
+    def __init__(
+        self,
+        context: LlamaContext,
+        parallel: int,
+        prefixes: Prefixes,
+        branch_sequences: Sequence[int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._context = context
+        self._parallel = parallel
+        self._prefixes = prefixes
+        self._clock = clock
+        self._sequences = list(range(parallel + schedule.INTERACTIVE_SEQUENCES))
+        self._branch_sequences = list(branch_sequences)
+        self._waiting: dict[int, Entry] = {}
+        self._waited: dict[int, float] = {}  # seconds, of those
+        self._running: dict[int, Member] = {}
+        self._programs: dict[int, Program] = {}
+        self._pace = Pace(context.shape.batch)
+        self._steps = 0
+        self._busy_seconds = 0.0
+        self._last: deque[tuple[int, float]] = deque(maxlen=LAST_STEPS)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._waiting or self._running)
+
+    def load(self) -> Load:
+        """What the batch is doing."""
+        turns = [_turn(member) for member in self._running.values()]
+        seconds = sum(taken for _, taken in self._last)
+        return Load(
+            running=len(turns),
+            paused=sum(schedule.stands_aside(turn, turns) for turn in turns),
+            waiting=len(self._waiting),
+            threads=self._context.threads,
+            cells_used=self._prefixes.cells_kept + sum(turn.cells for turn in turns),
+            prefixes=len(self._prefixes),
+            evicted=self._prefixes.evicted,
+            tokens_a_second=sum(tokens for tokens, _ in self._last) / seconds if seconds else 0.0,
+            step_seconds=max((taken for _, taken in self._last), default=0.0),
+            busy_seconds=self._busy_seconds,
+            decode_seconds=self._context.seconds,
+        )
+
+    def add(self, entry: Entry) -> None:
+        """Let a request wait for its turn."""
+        if not self._prefixes.fits(len(entry.prefix)):
+            entry = replace(entry, prefix=())
+        self._waiting[entry.number] = entry
+        self._waited[entry.number] = 0.0
+
+    def cancel(self, number: int) -> list[News]:
+        """End a request now; nothing where it is not here any more."""
+        if number in self._waiting:
+            del self._waiting[number], self._waited[number]
+        elif number in self._running:
+            self._release(number)
+        else:
+            return []
+        return [News(number, error=Cancelled())]
+
+    def step(self) -> list[News]:
+        """Evaluate one batch, and tell what became of whom."""
+        began = self._clock()
+        news = self._expire(began) + self._admit(began)
+        turns = [_turn(member) for member in self._running.values()]
+        grants = schedule.share(turns, self._pace.budget, self._steps)
+        pieces = [piece for number, tokens in grants for piece in self._running[number].cut(tokens)]
+        if pieces:
+            before = self._clock()
+            try:
+                rows = self._context.decode([piece.segment for piece in pieces])
+            except EngineError as error:
+                return news + self._fail_all(error)
+            self._note(pieces, self._clock() - before)
+            news += self._hand_out(pieces, rows)
+        taken = self._clock() - began
+        self._pass_over({number for number, _ in grants}, taken)
+        self._steps += 1
+        self._busy_seconds += taken
+        return news
+
+    def _expire(self, now: float) -> list[News]:
+        late = [number for number, member in self._running.items() if now > member.deadline]
+        for number in late:
+            self._release(number)
+        bound = "the model did not finish within the time bound of this request"
+        return [News(number, error=EngineTimeout(bound)) for number in late]
+
+    def _admit(self, now: float) -> list[News]:
+        """Let in who may begin; unused prefixes go where the room is needed."""
+        if not self._waiting:
+            return []
+        running = [_turn(member) for member in self._running.values()]
+        waiting = [self._waiting_turn(entry) for entry in self._waiting.values()]
+        computing = {
+            turn.prefix: turn.priority
+            for turn, member in zip(running, self._running.values(), strict=True)
+            if member.prefix_left
+        }
+        room = Room(self._context.shape.cells - self._prefixes.cells_in_use, self._parallel)
+        news = []
+        for number in schedule.admit(waiting, running, room, computing):
+            news += self._begin(self._waiting.pop(number), now)
+        return news
+
+    def _begin(self, entry: Entry, now: float) -> list[News]:
+        member = Member(
+            entry,
+            self._sequences.pop(),
+            self._context,
+            self._prefixes,
+            self._branch_sequences,
+            deadline=now + entry.seconds,
+            began=now,
+            joined=self._prefixes.has(entry.prefix),
+            passed_over=self._waited.pop(entry.number),
+        )
+        if member.joined:
+            self._prefixes.join(entry.prefix)
+        self._running[entry.number] = member
+        self._programs[entry.number] = entry.answer.program()
+        promised = sum(_turn(other).cells for other in self._running.values())
+        self._prefixes.evict(self._context.shape.cells - promised)
+        return self._resume(member, None)
+
+    def _note(self, pieces: Sequence[Piece], seconds: float) -> None:
+        """Share the time of a step among those who took part, by tokens."""
+        tokens = sum(len(piece.segment.tokens) for piece in pieces)
+        for piece in pieces:
+            piece.member.engine_seconds += seconds * len(piece.segment.tokens) / tokens
+        self._pace = self._pace.after(tokens, seconds)
+        self._last.append((tokens, seconds))
+
+    def _hand_out(self, pieces: Sequence[Piece], rows: Logits) -> list[News]:
+        """Give each piece its logits, and every program that has all it asked for what came of it."""
+        news, row = list[News](), 0
+        members = dict[int, Member]()
+        for piece in pieces:
+            member, wanted = piece.member, piece.segment.outputs
+            if not member.started:
+                member.started = True
+                news.append(News(member.entry.number, started=True))
+            before = member.prefix_left
+            member.take(piece, rows[row : row + wanted])
+            row += wanted
+            if before and not member.prefix_left:
+                self._keep_prefix(member)
+            members[member.entry.number] = member
+        for member in members.values():
+            outcome = member.outcome()
+            if outcome is not None:
+                news += self._resume(member, outcome)
+        return news
+
+    def _keep_prefix(self, member: Member) -> None:
+        if self._prefixes.keep(member.entry.prefix, member.sequence):
+            self._prefixes.join(member.entry.prefix)
+            member.joined = True
+
+    def _resume(self, member: Member, outcome: Logits | list[float] | None) -> list[News]:
+        """Let a program go on until it wants something again, or has ended."""
+        number, answer = member.entry.number, member.entry.answer
+        try:
+            program = self._programs[number]
+            wish = next(program) if outcome is None else program.send(outcome)
+        except StopIteration:
+            self._release(number)
+            return [News(number, text=answer.take_text(), done=self._generation(member))]
+        except AgentdError as error:
+            self._release(number)
+            return [News(number, error=error)]
+        member.ask(wish)
+        text = answer.take_text()
+        return [News(number, text=text)] if text else []
+
+    def _generation(self, member: Member) -> Generation:
+        answer = member.entry.answer
+        return Generation(
+            text=answer.text,
+            stop=answer.stop,
+            tokens_in=member.entry.prompt,
+            tokens_cached=member.cached,
+            tokens_out=answer.count,
+            seconds=self._clock() - member.began,
+            engine_seconds=member.engine_seconds,
+            probabilities=answer.probabilities,
+        )
+
+    def _release(self, number: int) -> None:
+        member = self._running.pop(number)
+        self._programs.pop(number).close()
+        member.leave()
+        self._sequences.append(member.sequence)
+
+    def _fail_all(self, error: EngineError) -> list[News]:
+        """llama.cpp could not: what stands in the cache now, nobody knows."""
+        numbers = list(self._running)
+        for number in numbers:
+            self._release(number)
+        self._context.clear()
+        self._prefixes.forget()
+        return [News(number, error=error) for number in numbers]
+
+    def _pass_over(self, stepped: Collection[int], seconds: float) -> None:
+        """Count the time of those who were not part of a step; it is not theirs."""
+        for number in self._waited:
+            self._waited[number] += seconds
+        for number, member in self._running.items():
+            if number not in stepped:
+                member.passed_over += seconds
+                member.deadline += seconds
+
+    def _waiting_turn(self, entry: Entry) -> Turn:
+        shared = len(entry.prefix) if self._prefixes.has(entry.prefix) else 0
+        waited = self._waited[entry.number]
+        return Turn(entry.number, entry.priority, entry.cells - shared, waited, entry.prefix)
+
+
+def _turn(member: Member) -> Turn:
+    entry = member.entry
+    return Turn(
+        number=entry.number,
+        priority=entry.priority,
+        # What is kept of it is counted once, for all who stand on it.
+        cells=entry.cells - (len(entry.prefix) if member.joined else 0),
+        passed_over=member.passed_over,
+        prefix=entry.prefix,
+        pending=member.pending,
+    )

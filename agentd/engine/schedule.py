@@ -1,0 +1,123 @@
+"""Who is let into the batch, who steps, who stands aside: decisions about plain records, and no model.
+
+A request waits until its sequence and its KV cells are free, then runs to its end: nothing is evicted to make
+room. While an interactive request runs, lower ones are paused where they are and keep what they computed. Both
+orders age, so that nothing waits for ever.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from agentd.records import Priority
+
+STEP_SECONDS = 0.25  # a step aims at this, so that an ask or a cancel never waits long
+AGE_SECONDS = 60.0  # after so long, who was passed over gets a turn all the same
+AGED_STEP = 8  # which is every so many steps, beside an interactive request
+INTERACTIVE_SEQUENCES = 2  # room that only interactive requests may take …
+INTERACTIVE_CELLS = 2048  # … enough for an ask with its excerpts
+PREFIX_SEQUENCES = 8  # prefixes that are kept at the same time
+BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
+SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One request as the schedule sees it."""
+
+    number: int  # by arrival
+    priority: Priority
+    cells: int  # KV cells that it may come to hold beside its shared prefix
+    passed_over: float = 0.0  # seconds that it waited to get in, or stood aside since
+    prefix: tuple[int, ...] = ()  # the tokens it begins with that others share
+    pending: int = 0  # tokens that it would feed now
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a batch has to give away."""
+
+    cells: int  # of the KV cache, without those of prefixes that running requests stand on
+    parallel: int  # requests at the same time
+    reserve: int = INTERACTIVE_CELLS  # of the cells, for interactive requests alone
+
+
+def admit(
+    waiting: Collection[Turn], running: Collection[Turn], room: Room, computing: Mapping[tuple[int, ...], Priority]
+) -> list[int]:
+    """The numbers of those that may begin now, in order.
+
+    Strictly by class and age: who does not fit holds back those behind it, or a large request would wait for
+    ever. One whose prefix is `computing` by a request that does not stand aside for it waits for that, and holds
+    nobody back.
+    """
+    let_in: list[Turn] = []
+    for turn in sorted(waiting, key=_admission):
+        inside = [*running, *let_in]
+        if turn.prefix in computing and computing[turn.prefix] <= turn.priority:
+            continue
+        free = room.cells - sum(other.cells for other in inside)
+        seats = room.parallel - len(inside)
+        if turn.priority is Priority.INTERACTIVE:
+            seats += INTERACTIVE_SEQUENCES
+        elif inside:  # whoever is alone may have it all
+            free -= room.reserve
+        if seats <= 0 or turn.cells > free:
+            break
+        let_in.append(turn)
+        if turn.prefix:
+            computing = {**computing, turn.prefix: turn.priority}
+    return [turn.number for turn in let_in]
+
+
+def share(running: Collection[Turn], budget: int, step: int) -> list[tuple[int, int]]:
+    """Who feeds how many tokens in step number `step`, at most `budget` together, as (number, tokens).
+
+    An interactive request has the step to itself. Otherwise those that are writing go first: they need few
+    tokens, and what is left of the batch is filled with prompts, the oldest first.
+    """
+    able = [turn for turn in running if turn.pending]
+    urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
+    if urgent:
+        aged = [turn for turn in able if turn not in urgent and turn.passed_over > AGE_SECONDS]
+        able = urgent + (aged if step % AGED_STEP == 0 else [])
+    given = []
+    for turn in sorted(able, key=_stepping):
+        tokens = min(turn.pending, budget)
+        if tokens:
+            given.append((turn.number, tokens))
+            budget -= tokens
+    return given
+
+
+def stands_aside(turn: Turn, running: Collection[Turn]) -> bool:
+    """Whether a running request is paused for a more urgent one."""
+    if turn.priority is Priority.INTERACTIVE:
+        return False
+    return any(other.pending and other.priority is Priority.INTERACTIVE for other in running)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many tokens a step may take, learned from the steps that were."""
+
+    most: int  # tokens that a batch can hold
+    budget: int = 64
+
+    def after(self, tokens: int, seconds: float) -> "Pace":
+        """The pace after a step of so many tokens took so long."""
+        # A small step says little about the speed of a full one, unless it was too long already.
+        if tokens * 2 < self.budget and seconds < STEP_SECONDS:
+            return self
+        fitting = tokens * STEP_SECONDS / max(seconds, 1e-6)
+        # At most doubled, and halfway down: one step that another process disturbed must not decide.
+        aim = min(fitting, self.budget * 2) if fitting > self.budget else (fitting + self.budget) / 2
+        return replace(self, budget=int(min(max(aim, 16), self.most)))
+
+
+def _admission(turn: Turn) -> tuple[int, int]:
+    aged = turn.priority is Priority.BACKFILL and turn.passed_over > AGE_SECONDS
+    return (Priority.TRIGGERED if aged else turn.priority), turn.number
+
+
+def _stepping(turn: Turn) -> tuple[int, bool, int]:
+    return turn.priority, turn.pending > SHORT_FEED, turn.number
