@@ -1,48 +1,36 @@
-"""The supervisor's side of one engine child: start it, ask it, watch it, replace it.
+"""The supervisor's side of a model: when there is a child for it, and `model.Model` over that child.
 
-`run` is the duty that keeps a child alive; the rest implements `model.Model` over its socket. A child that
-dies, makes no progress for `stall` seconds or outgrows its memory is ended and a new one started, later each
-time up to a minute. A request that it had begun ends with `EngineCrashed`; one that it had not begun ends with
-`ModelUnavailable`, so that nobody pays for a neighbour's crash. What is asked, and why, is not known here.
+`run` is the duty behind it. A child that crashed is started again, later each time up to a minute. One that was
+idle for `keep_alive` is sent away and comes back on demand; one that a person unloaded comes back for a person
+only. When the model's file is replaced, so is the child, once it owes nothing. What is asked, and why, is not
+known here.
 """
 
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import logging
-import signal
-import socket
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import psutil
-
-from agentd.engine import weights
+from agentd.engine import process, weights
 from agentd.engine.choice import Choice
-from agentd.engine.frames import MAX_FRAME, BrokenFrame, Frame, encode, read_frame
+from agentd.engine.frames import Frame
+from agentd.engine.process import EngineProcess
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
-from agentd.model import DeviceMemory, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
+from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable
+from agentd.model import Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 
 log = logging.getLogger("agentd.engine")
 
-LOAD_SECONDS = 600.0  # a large model from a slow disk
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 60.0
 STEADY_SECONDS = 60.0  # a child that lived so long starts the backoff anew
 WATCH_SECONDS = 1.0
-BURIAL_SECONDS = 1.0
-HEADROOM = 4 * 1024**3  # bytes beside the weights: KV cache, compute buffers, the interpreter
+SETTLE_SECONDS = 5.0  # for which a replaced file must stay as it is
+DRAIN_SECONDS = 60.0  # for which a child that is to be replaced may finish what it owes
 
-
-@dataclasses.dataclass(slots=True)
-class _Call:
-    future: asyncio.Future[Any]
-    on_text: OnText | None = None
-    started: bool = False  # the child has begun with it
-    ended: bool = False  # the child is through with it, or gone
+State = Literal["loading", "loaded", "failed", "unloaded"]
 
 
 class EngineClient:
@@ -54,45 +42,96 @@ class EngineClient:
         self.name = name
         self.settings = settings
         self.choice = choice  # what was measured best here, for the next child that starts
-        self.load = Load()  # what the child told last
         self.error: AgentdError | None = None  # why there is no model now
-        self.restarts = 0
+        self.restarts = 0  # after crashes
+        self.held = False  # a person unloaded it, and no person has asked for it since
         self._folder = folder  # where the child may keep files
-        self._ready = asyncio.Event()
-        self._tried = asyncio.Event()  # set once the first child has loaded or failed
-        self._info: ModelInfo | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._numbers = itertools.count(1)
-        self._calls: dict[int, _Call] = {}
-        self._last_frame = 0.0
-        self._ending = ""  # why we are ending this child, if we are
+        self._child: EngineProcess | None = None
+        self._info: ModelInfo | None = None  # what was loaded last
+        self._wanted = asyncio.Event()  # there should be a child
+        self._wanted.set()
+        self._ready = asyncio.Event()  # a model is loaded, and takes new work
+        self._tried = (
+            asyncio.Event()
+        )  # whoever waits for the model may look: it has loaded, failed, or will not come
+        self._hurry = asyncio.Event()  # no more waiting before the next try
+        self._used = 0.0  # when it was last needed
 
     @property
     def loaded(self) -> bool:
-        """Whether a model is in memory now."""
-        return self._ready.is_set()
+        """Whether a model is in memory and takes new work."""
+        return self._ready.is_set() and self._usable() is not None
+
+    @property
+    def state(self) -> State:
+        """Where the model is on its way in or out of memory."""
+        if self.loaded:
+            return "loaded"
+        if self.error:
+            return "failed"
+        return "loading" if self._wanted.is_set() else "unloaded"
 
     @property
     def pid(self) -> int | None:
         """The child's process id, if there is one."""
-        return self._process.pid if self._process else None
+        return self._child.pid if self._child else None
+
+    @property
+    def load(self) -> Load:
+        """What the child does."""
+        return self._child.load if self._child else Load()
 
     @property
     def info(self) -> ModelInfo:
-        """What is loaded; raises `ModelUnavailable`."""
-        if self._info is None or not self.loaded:
+        """What is loaded, or comes back on demand; raises `ModelUnavailable`."""
+        if self._info is None or self.held or self.error:
             raise self._unavailable()
         return self._info
 
+    @property
+    def sha256(self) -> str:
+        """Of the weights that were loaded last; empty where none ever were."""
+        return self._info.sha256 if self._info else ""
+
+    def demand(self, *, person: bool = False) -> None:
+        """Somebody needs the model: load it if it is not. What a person unloaded is loaded for a person only."""
+        self._used = time.monotonic()
+        if self.held and not person:
+            return
+        if self.held or not self._wanted.is_set():
+            self.held = False
+            self._tried.clear()
+            self._wanted.set()
+
+    async def load_now(self) -> None:
+        """Load the model without waiting for the next try; raises `ModelUnavailable` where that fails."""
+        self.demand(person=True)
+        if not self.loaded:
+            self.error = None
+            self._tried.clear()
+            self._hurry.set()
+        await self.wait_loaded()
+
+    async def unload(self) -> None:
+        """Take the model out of memory, and keep it out until a person needs it.
+
+        Requests that are under way end with `ModelUnavailable`.
+        """
+        self.held, self.error = True, None
+        self._let_go("was unloaded")
+        self._tried.set()
+        self._hurry.set()
+        if self._child:
+            await self._child.gone.wait()
+
     async def wait_ready(self) -> None:
-        """Wait until a model is loaded, however long that takes."""
+        """Wait until a model is loaded and takes new work, however long that takes."""
         await self._ready.wait()
 
     async def wait_loaded(self) -> None:
-        """Wait until a model is loaded; raises `ModelUnavailable` as soon as the first try has failed."""
+        """Wait until a model is loaded; raises `ModelUnavailable` as soon as a try has failed."""
         await self._tried.wait()
-        if not self.loaded:
+        if not self._usable():
             raise self._unavailable()
 
     async def render(self, messages: tuple[Message, ...]) -> Rendered:
@@ -105,60 +144,64 @@ class EngineClient:
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
         """Answer a request. Cancelling the awaiting task cancels it in the child too."""
-        value = await self._ask({"op": "generate", "stream": on_text is not None, **_fields(request)}, on_text)
-        return Generation(**value)
+        frame = {"op": "generate", "stream": on_text is not None, **_fields(request)}
+        return Generation(**await self._ask(frame, on_text))
 
     async def run(self) -> None:
-        """Keep a child alive until cancelled."""
+        """Keep a child alive while one is wanted, until cancelled."""
         backoff = FIRST_BACKOFF
-        while True:
-            started, looked = time.monotonic(), _stamp(self.settings)
-            try:
-                await self._live()
-            except ModelUnavailable as error:
-                self.error = error
-                self._tried.set()
-                log.error("model %s: %s", self.name, error)
-                await self._changed_weights(looked)
-                continue
-            self.restarts += 1
-            if time.monotonic() - started > STEADY_SECONDS:
-                backoff = FIRST_BACKOFF
-            log.warning("model %s: %s; starting it again in %.1f s", self.name, self.error, backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LAST_BACKOFF)
+        self.error = None
+        self._tried.clear()
+        try:
+            while True:
+                await self._wanted.wait()
+                self._hurry.clear()
+                started, looked = time.monotonic(), await self._look()
+                try:
+                    ended = await self._live(looked)
+                except ModelUnavailable as error:
+                    self._fail(error)
+                    log.error("model %s: %s", self.name, error)
+                    await self._changed_weights(looked)
+                    continue
+                if not isinstance(ended, EngineCrashed):
+                    continue
+                self._fail(ended)
+                self.restarts += 1
+                if time.monotonic() - started > STEADY_SECONDS:
+                    backoff = FIRST_BACKOFF
+                log.warning("model %s: %s; starting it again in %.1f s", self.name, ended, backoff)
+                await self._pause(backoff)
+                backoff = min(backoff * 2, LAST_BACKOFF)
+        finally:
+            self._fail(ModelUnavailable(f"the engine of model {self.name} has ended"))
 
-    async def _live(self) -> None:
-        """One child from start to end; raises `ModelUnavailable` where it says it cannot load."""
-        ours, theirs = socket.socketpair()
+    async def _live(self, looked: weights.FileStamp | None) -> AgentdError:
+        """One child from start to end, and why it ended; raises `ModelUnavailable` where it cannot load."""
+        child = self._child = await EngineProcess.start(self.name, self.settings, self._first_frame())
+        tending = asyncio.create_task(self._tend(child, looked))
+        if not self._wanted.is_set():
+            child.dismiss("was unloaded")
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # -P: no module is ever taken from the folder that a command happens to run in.
-                *("-P", "-m", "agentd.engine.child", str(theirs.fileno())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if _has_fd(sys.stderr) else asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            await child.wait_loaded()
+            if child.info and not child.ending:
+                self._info, self.error = child.info, None
+                self._used = time.monotonic()
+                self._ready.set()
+                self._tried.set()
+                log.info("model %s: %s, context %s", self.name, child.info.description, f"{child.info.context:,}")
+                await child.serve()
+        except asyncio.CancelledError:
+            child.dismiss("ends with its daemon")
+            raise
         finally:
-            theirs.close()
-        self._process, self._ending = process, ""
-        self._last_frame = time.monotonic()
-        watcher = asyncio.create_task(self._watch(process))
-        try:
-            reader, self._writer = await asyncio.open_connection(sock=ours)
-            self._send(self._first_frame())
-            async with asyncio.timeout(LOAD_SECONDS):
-                self._greet(await read_frame(reader))
-            while (frame := await read_frame(reader)) is not None:
-                self._last_frame = time.monotonic()
-                self._handle(frame)
-        except (TimeoutError, BrokenFrame) as broken:
-            self._ending = str(broken) or f"did not load within {LOAD_SECONDS:g} s"
-        finally:
-            watcher.cancel()
-            await self._bury(process)
-            self._fail_calls(self._obituary(process))
+            tending.cancel()
+            self._ready.clear()
+            if not self.held:
+                self._tried.clear()
+            ended = await child.bury()
+            self._child = None
+        return ended
 
     def _first_frame(self) -> Frame:
         return {
@@ -167,120 +210,76 @@ class EngineClient:
             "folder": str(self._folder) if self._folder else None,
         }
 
-    def _greet(self, frame: Frame | None) -> None:
-        if frame is None:
-            return
-        if frame["type"] == "failed":
-            raise ModelUnavailable(frame["error"]["message"], hint=frame["error"]["hint"])
-        self._info, self.error = _model_info(frame["info"]), None
-        self._ready.set()
-        self._tried.set()
-        log.info("model %s: %s, context %s", self.name, self._info.description, f"{self._info.context:,}")
-
-    def _handle(self, frame: Frame) -> None:
-        if frame["type"] == "load":
-            self.load = Load(**frame["load"])
-            return
-        call = self._calls.get(frame.get("id", 0))
-        if call is None or call.future.done():
-            return
-        match frame["type"]:
-            case "started":
-                call.started = True
-            case "text":
-                self._pass_on(call, frame["text"])
-            case "done":
-                call.ended = True
-                call.future.set_result(frame["value"])
-            case "error":
-                call.ended = True
-                call.future.set_exception(AgentdError.from_wire(frame["error"]))
-
-    def _pass_on(self, call: _Call, text: str) -> None:
-        try:
-            if call.on_text:
-                call.on_text(text)
-        except Exception as mistake:  # noqa: BLE001 - it goes to whoever asked, and must not end the child
-            call.future.set_exception(mistake)
-
-    async def _ask(self, frame: Frame, on_text: OnText | None = None) -> Any:
-        if not self.loaded:
-            raise self._unavailable()
-        number = next(self._numbers)
-        call = self._calls[number] = _Call(asyncio.get_running_loop().create_future(), on_text)
-        try:
-            self._send({"id": number, **frame})
-            return await call.future
-        except BrokenFrame as broken:
-            raise TooLong(f"the request is {broken}, the largest has {MAX_FRAME:,}") from broken
-        finally:
-            if not call.ended:
-                self._send({"id": number, "op": "cancel"})
-            del self._calls[number]
-
-    def _send(self, frame: Frame) -> None:
-        if self._writer and not self._writer.is_closing():
-            self._writer.write(encode(frame))
-
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """End the child when it outgrows its memory, or owes an answer and makes no progress."""
-        limit = self._memory_limit()
+    async def _tend(self, child: EngineProcess, looked: weights.FileStamp | None) -> None:
+        """Send a child away when it was idle for `keep_alive`, or when its file was replaced."""
+        keep_alive, found, since = self.settings.keep_alive, looked, time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not self._calls:
-                self._last_frame = time.monotonic()
-            elif time.monotonic() - self._last_frame > self.settings.stall:
-                self._ending = f"made no progress for {self.settings.stall:g} s"
-            try:
-                resident = psutil.Process(process.pid).memory_info().rss
-            except psutil.Error:
-                continue  # it is gone: the reader sees the end of the stream
-            if resident > limit:
-                self._ending = f"outgrew its memory: {resident:,} of {limit:,} bytes"
-            if self._ending:
-                process.kill()
-                return
+            look = await self._look()
+            now = time.monotonic()
+            if look != found:
+                found, since = look, now
+            if found not in (None, looked) and now - since >= SETTLE_SECONDS:
+                return await self._replace(child)
+            if child.busy or not self._ready.is_set():
+                self._used = now
+            elif keep_alive != "forever" and now - self._used > keep_alive:
+                log.info("model %s: unloaded after %g s without work", self.name, keep_alive)
+                self._let_go(f"was idle for {keep_alive:g} s")
+                self._tried.clear()
+                return None
 
-    def _memory_limit(self) -> int:
-        if self.settings.memory != "auto":
-            return self.settings.memory
-        size = 0
-        if self.settings.path != FAKE:
-            with contextlib.suppress(ModelUnavailable, OSError):
-                size = weights.find_weights(self.settings).stat().st_size
-        return 2 * size + HEADROOM
-
-    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+    async def _replace(self, child: EngineProcess) -> None:
+        """Let a child finish what it owes, and send it away; the next one loads what is in the file now."""
+        log.info("model %s: its file was replaced and is loaded anew", self.name)
         self._ready.clear()
-        if self._writer:
-            self._writer.close()
-        # A child that is ending by itself has a reason to tell; a hung one gets a second, no more.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(BURIAL_SECONDS):
-                await process.wait()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        self._process = self._writer = None
-        self.load = Load()
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while child.busy:
+                    await asyncio.sleep(WATCH_SECONDS)
+        self._tried.clear()
+        child.dismiss("is loaded anew")
 
-    def _obituary(self, process: asyncio.subprocess.Process) -> EngineCrashed:
-        code = process.returncode or 0
-        how = self._ending or (f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with {code}")
-        return EngineCrashed(f"the engine child of model {self.name} {how}")
+    def _let_go(self, why: str) -> None:
+        self._wanted.clear()
+        self._ready.clear()
+        if self._child:
+            self._child.dismiss(why)
 
-    def _fail_calls(self, error: EngineCrashed) -> None:
-        self.error = error
+    async def _ask(self, frame: Frame, on_text: OnText | None = None) -> Any:
+        if not self._usable() and self._info and not self.error:
+            await self._come_back()
+        child = self._usable()
+        if child is None:
+            raise self._unavailable()
+        self._used = time.monotonic()
+        return await child.ask(frame, on_text)
+
+    def _usable(self) -> EngineProcess | None:
+        """The child, if it can be asked; one that is to be replaced still can."""
+        child = self._child
+        return child if child and child.info and not child.ending else None
+
+    async def _come_back(self) -> None:
+        """Load a model that was in memory before, and wait for it."""
+        self.demand()
+        try:
+            async with asyncio.timeout(process.LOAD_SECONDS):
+                await self.wait_loaded()
+        except TimeoutError:
+            raise self._unavailable() from None
+
+    def _fail(self, error: AgentdError) -> None:
+        """There is no model now, unless a person wanted none; whoever waits for it is told."""
+        if not self.held:
+            self.error = error
         self._tried.set()
-        for call in self._calls.values():
-            call.ended = True
-            if not call.future.done():
-                call.future.set_exception(error if call.started else ModelUnavailable(error.message))
 
     def _unavailable(self) -> ModelUnavailable:
         if self.error:
             return ModelUnavailable(self.error.message, hint=self.error.hint)
+        if self.held:
+            return ModelUnavailable(f"model {self.name} was unloaded", hint=f"agentd model load {self.name}")
         return ModelUnavailable(f"model {self.name} is still loading")
 
     async def _changed_weights(self, before: weights.FileStamp | None) -> None:
@@ -289,20 +288,28 @@ class EngineClient:
         Not for ever: what stood in the way may not have been the file, but too little memory.
         """
         deadline = time.monotonic() + LAST_BACKOFF
-        while _stamp(self.settings) == before and time.monotonic() < deadline:
-            await asyncio.sleep(WATCH_SECONDS)
+        while await self._look() == before and time.monotonic() < deadline and not self._hurry.is_set():
+            await self._pause(WATCH_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless somebody is in a hurry."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
+    async def _look(self) -> weights.FileStamp | None:
+        """What the model's file looks like; None where it is missing, or no GGUF."""
+        if self.settings.path == FAKE:
+            return None
+        # In a thread: a file on a network may take its time.
+        return await asyncio.to_thread(_stamp, self.settings)
 
 
 def _stamp(settings: ModelSettings) -> weights.FileStamp | None:
     try:
-        return weights.stamp(settings.file or weights.find_weights(settings))
+        return weights.stamp(weights.find_weights(settings))
     except (ModelUnavailable, OSError):
         return None
-
-
-def _model_info(wire: Frame) -> ModelInfo:
-    memory = tuple(DeviceMemory(**device) for device in wire["memory"])
-    return ModelInfo(**wire | {"memory": memory, "notes": tuple(wire["notes"])})
 
 
 def _fields(request: Request) -> Frame:
@@ -316,11 +323,3 @@ def _fields(request: Request) -> Frame:
         "seconds": request.seconds,
         "priority": int(request.priority),
     }
-
-
-def _has_fd(stream: Any) -> bool:
-    try:
-        stream.fileno()
-    except (AttributeError, OSError, ValueError):
-        return False
-    return True

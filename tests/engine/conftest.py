@@ -40,6 +40,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Restarts and watches without the patience of a daemon."""
     monkeypatch.setattr("agentd.engine.client.FIRST_BACKOFF", 0.01)
     monkeypatch.setattr("agentd.engine.client.WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("agentd.engine.client.SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr("agentd.engine.process.WATCH_SECONDS", 0.05)
     yield
 
 

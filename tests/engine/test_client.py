@@ -191,7 +191,8 @@ async def test_what_is_waited_for_fails_when_the_duty_ends(fast: None) -> None:
     await client.wait_loaded()
     begun = await begin(client)
     life.cancel()
-    assert isinstance(await asyncio.wait_for(outcome(begun), 10), EngineCrashed)
+    told = await asyncio.wait_for(outcome(begun), 10)
+    assert isinstance(told, ModelUnavailable), "no crash is counted for it"
     await asyncio.wait({life})
     with pytest.raises(ModelUnavailable):
         await client.generate(ask("Hello"))
