@@ -27,13 +27,14 @@ class Paths:
     config: Path  # config.yaml
     tasks: Path  # the user's own task files
     database: Path
+    models: Path  # what engines keep: saved prefixes, converted weights
     log: Path  # of a detached daemon
     lock: Path  # held by the running daemon, with its pid
     socket: Path
 
     def make_folders(self) -> None:
         """Create the folders, the socket's one for this user alone; raises `AgentdError` if it is another's."""
-        for folder in (self.config.parent, self.tasks, self.database.parent, self.log.parent):
+        for folder in (self.config.parent, self.tasks, self.database.parent, self.models, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
         folder = self.socket.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,6 +60,7 @@ def find_paths() -> Paths:
         config=config / "config.yaml",
         tasks=config / "tasks",
         database=data / "agentd.db",
+        models=data / "models",
         log=state / "agentd.log",
         lock=state / "agentd.lock",
         socket=_socket_path(runtime / "agentd.sock"),

@@ -5,10 +5,12 @@
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
+    POST /v1/models/NAME/load · /v1/models/NAME/unload       how the model is then
 
 What stands behind them is the `Daemon` protocol. Errors are the `ErrorShape`, with a status that fits.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
@@ -79,6 +81,12 @@ class Daemon(Protocol):
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""
 
+    async def load_model(self, name: str) -> None:
+        """Load a model; raises `ModelUnavailable` where that fails."""
+
+    async def unload_model(self, name: str) -> None:
+        """Take a model out of memory until a person needs it."""
+
 
 def create_app(daemon: Daemon, report: Report) -> Starlette:
     """The ASGI application of a daemon; `report` tells how it is."""
@@ -87,13 +95,13 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
         return JSONResponse(await report())
 
     async def run(request: Request) -> Response:
-        return await _stream(daemon.run(await _body(request, RunBody)))
+        return await _stream(request, daemon.run(await _body(request, RunBody)))
 
     async def render(request: Request) -> Response:
         return JSONResponse(await daemon.render(await _body(request, RenderBody)))
 
     async def ask(request: Request) -> Response:
-        return await _stream(daemon.ask(await _body(request, AskBody)))
+        return await _stream(request, daemon.ask(await _body(request, AskBody)))
 
     async def retry(request: Request) -> Response:
         return JSONResponse(await daemon.retry(request.path_params["id"]))
@@ -104,6 +112,14 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
     async def rerun(_: Request) -> Response:
         return JSONResponse(await daemon.rerun_stale())
 
+    async def load_model(request: Request) -> Response:
+        await daemon.load_model(name := request.path_params["name"])
+        return JSONResponse((await report())["models"][name])
+
+    async def unload_model(request: Request) -> Response:
+        await daemon.unload_model(name := request.path_params["name"])
+        return JSONResponse((await report())["models"][name])
+
     return Starlette(
         routes=[
             Route("/v1/status", status, methods=["GET"]),
@@ -113,6 +129,8 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/rerun-stale", rerun, methods=["POST"]),
             Route("/v1/jobs/{id:int}/retry", retry, methods=["POST"]),
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
+            Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
+            Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),
         ],
         exception_handlers={AgentdError: _refuse, HTTPException: _refuse_http, Exception: _refuse_mistake},
     )
@@ -132,9 +150,18 @@ async def _body(request: Request, kind: type[Any]) -> Any:
         raise HTTPException(400, f"{place}: {first['msg']}") from invalid
 
 
-async def _stream(parts: Parts) -> Response:
+async def _stream(request: Request, parts: Parts) -> Response:
     """Send parts as they come. The first is awaited here, so that an early error has its status."""
-    first = await anext(parts, None)
+    beginning = asyncio.ensure_future(anext(parts, None))
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({beginning, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not beginning.done():
+            return Response(status_code=400)  # nobody is there to read it
+        first = beginning.result()
+    finally:
+        beginning.cancel()
+        leaving.cancel()
 
     async def lines() -> AsyncIterator[bytes]:
         try:
@@ -149,6 +176,12 @@ async def _stream(parts: Parts) -> Response:
             raise
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client of a request, whose body has been read, has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _line(part: dict[str, Any]) -> bytes:

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger("agentd.api")
 
 HEADER_SECONDS = 10.0
+READ_SECONDS = 60.0
 BACKLOG = 128  # connections that wait to be accepted
 
 
@@ -67,9 +68,14 @@ class Server(uvicorn.Server):
 
 
 class SameUserProtocol(H11Protocol):
-    """HTTP for the daemon's own user; every request's header must come within HEADER_SECONDS."""
+    """HTTP for the daemon's own user.
+
+    Every request's header must come within HEADER_SECONDS. A client that does not read what it asked for stops
+    whoever writes it, and is cut off after READ_SECONDS: that ends the work, too.
+    """
 
     _timer: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse other users before a byte is read."""
@@ -90,9 +96,29 @@ class SameUserProtocol(H11Protocol):
             self._disarm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer with the connection."""
+        """Forget the timers with the connection."""
         self._disarm()
+        self._unstick()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More was written than the client has read, by what a buffer holds."""
+        super().pause_writing()
+        self._stuck = self.loop.call_later(READ_SECONDS, self._give_up)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self._unstick()
+        super().resume_writing()
+
+    def _give_up(self) -> None:
+        log.warning("closed a connection whose client did not read for %g s", READ_SECONDS)
+        self.transport.abort()
+
+    def _unstick(self) -> None:
+        if self._stuck:
+            self._stuck.cancel()
+            self._stuck = None
 
     def _expire(self) -> None:
         log.warning("closed a connection that sent no request within %g s", HEADER_SECONDS)

@@ -15,7 +15,7 @@ from agentd.daemon.settings import Config, load_config
 from agentd.engine import weights
 from agentd.engine.client import EngineClient
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, TaskError
+from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, content_of, read_file, read_stdin
 from agentd.records import Document, Event, Priority, is_stdin, path_of, source_of, timestamp
@@ -39,7 +39,9 @@ class Agent:
         self.store = store
         self.owner = current_owner()
         self.library = Library(paths.tasks, config.vocabularies)
-        self.engines = {name: EngineClient(name, settings) for name, settings in config.models.items()}
+        self.engines = {
+            name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
+        }
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.identities: dict[str, str] = {}
         # What a watch takes must be readable later, too.
@@ -58,10 +60,16 @@ class Agent:
 
     def hash(self, task: Task) -> str:
         """The task's hash with the model it would run on now."""
-        engine = self.engines[task.model]
-        # The file may have been mended or replaced since the start: what is loaded is the truth.
-        loaded = engine.info.sha256 if engine.loaded else ""
-        return task_hash(task, loaded or self.identities[task.model])
+        # The file may have been mended or replaced since the start: what was loaded last is the truth.
+        return task_hash(task, self.engines[task.model].sha256 or self.identities[task.model])
+
+    def engine(self, name: str) -> EngineClient:
+        """The engine of a model; raises `NotFound`."""
+        if name not in self.engines:
+            raise NotFound(
+                f"there is no model `{name}`: the config has {', '.join(self.engines)}", hint="agentd model list"
+            )
+        return self.engines[name]
 
     def bind(self, name: str) -> tuple[str, str]:
         """What a new job of this task is bound to: (task hash, model name); raises `TaskError`."""

@@ -39,6 +39,7 @@ class Requests:
         model = self._agent.task(body.task).model
         # Whoever waits for the answer must not wait for a model that cannot be loaded.
         engine = self._agent.engines[model]
+        engine.demand(person=True)
         await engine.wait_loaded()
         ids = await self._agent.submit(body.task, paths, text, now())
         self._workers[model].admit(ids)
@@ -53,6 +54,8 @@ class Requests:
             if waiting:
                 if isinstance(engine.error, ModelUnavailable):
                     raise engine.error
+                if engine.held:
+                    raise ModelUnavailable(f"model {model} was unloaded", hint=f"agentd model load {model}")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def render(self, body: RenderBody) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Requests:
         task = self._agent.task(body.task)
         messages = build_messages(task, await self._document(body))
         engine = self._agent.engines[task.model]
+        engine.demand(person=True)
         await engine.wait_loaded()
         rendered = await engine.render(messages)
         room = engine.info.context - task.max_tokens
@@ -70,6 +74,7 @@ class Requests:
         if not body.question.strip():
             raise InputError("the question is empty", hint="agentd ask 'when is the last frost?'")
         engine = self.ask_engine
+        engine.demand(person=True)
         await engine.wait_loaded()
         texts: asyncio.Queue[str | None] = asyncio.Queue()
         work = asyncio.create_task(answer(body.question, self._agent.store, engine, texts.put_nowait))
@@ -102,6 +107,14 @@ class Requests:
         for worker in self._workers.values():
             worker.cancel(job_id)
         return job_shape(job)
+
+    async def load_model(self, name: str) -> None:
+        """Load a model; raises `ModelUnavailable` where that fails."""
+        await self._agent.engine(name).load_now()
+
+    async def unload_model(self, name: str) -> None:
+        """Take a model out of memory until a person needs it."""
+        await self._agent.engine(name).unload()
 
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""

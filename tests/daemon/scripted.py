@@ -24,13 +24,18 @@ class ScriptedEngine:
         self.unexpected = 0
         self.error: AgentdError | None = None
         self.restarts = 0
+        self.held = False
         self.pid = None
         self.parallel = 1
         self.load = Load()
-        self.waits = 0  # how often somebody waited for the model
+        self.demands = 0  # how often somebody had work for a model that was not loaded
         self.ready = asyncio.Event()
         if loaded:
             self.ready.set()
+
+    @property
+    def state(self) -> str:
+        return "loaded" if self.loaded else "failed" if self.error else "unloaded" if self.held else "loading"
 
     @property
     def loaded(self) -> bool:
@@ -47,8 +52,15 @@ class ScriptedEngine:
             notes=("context 1,000: no more fits",),
         )
 
+    @property
+    def sha256(self) -> str:
+        return SHA256 if self.loaded else ""
+
+    def demand(self, *, person: bool = False) -> None:
+        self.demands += 1
+        self.held = self.held and not person
+
     async def wait_ready(self) -> None:
-        self.waits += 1
         await self.ready.wait()
 
     async def wait_loaded(self) -> None:
