@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from agentd.cli.client import DaemonClient
+from agentd.daemon.work import Worker
 from agentd.paths import find_paths
 from tests.waiting import wait_for
 
@@ -74,6 +75,15 @@ class Daemon:
     def child(self) -> psutil.Process:
         """The engine child."""
         return psutil.Process(self.status()["models"]["main"]["child_pid"])
+
+    def fill_hands(self) -> int:
+        """Suspend the engine child and give the worker all the jobs that it takes in hand; how many these are."""
+        hands = self.status()["models"]["main"]["parallel"] + Worker.AHEAD
+        self.child.suspend()
+        for number in range(hands):
+            self.write(f"hand-{number}.md")
+        wait_for(lambda: self.counts().get("running") == hands, what=f"{hands} jobs in hand")
+        return int(hands)
 
     def agentd(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would."""

@@ -111,14 +111,12 @@ def test_bad_inputs_of_a_run_are_named_one_by_one_and_the_good_one_is_done(daemo
 
 def test_a_file_that_vanishes_before_its_turn_fails_as_vanished(daemon: Daemon) -> None:
     child = daemon.child
-    child.suspend()
-    daemon.write("first.md")
-    wait_for(lambda: daemon.counts().get("running", 0))
+    hands = daemon.fill_hands()
     gone = daemon.write("gone.md")
     wait_for(lambda: daemon.counts().get("queued", 0))
     gone.unlink()
     child.resume()
-    wait_for(lambda: daemon.counts() == {"done": 1, "failed": 1}, what=f"{daemon.counts()}")
+    wait_for(lambda: daemon.counts() == {"done": hands, "failed": 1}, what=f"{daemon.counts()}")
     assert daemon.query("SELECT source, reason FROM jobs WHERE state = 'failed'") == [(str(gone), "vanished")]
     daemon.stop()
 

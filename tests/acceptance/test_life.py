@@ -61,18 +61,18 @@ def test_a_detached_start_that_fails_says_the_daemons_last_words(make_daemon: Ma
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_job_in_hand_finish_and_leaves_the_others_queued(daemon: Daemon, number: int) -> None:
+def test_a_signal_lets_the_jobs_in_hand_finish_and_leaves_the_others_queued(daemon: Daemon, number: int) -> None:
     child = daemon.child
-    child.suspend()
-    for index in range(3):
+    hands = daemon.fill_hands()
+    for index in range(2):
         daemon.write(f"note-{index}.md")
-    wait_for(lambda: daemon.counts() == {"running": 1, "queued": 2}, what=f"{daemon.counts()}")
+    wait_for(lambda: daemon.counts() == {"running": hands, "queued": 2}, what=f"{daemon.counts()}")
     assert daemon.process is not None
     daemon.process.send_signal(number)
     wait_for(lambda: ": stopping" in daemon.log)
     child.resume()
     assert daemon.process.wait(30) == 0
-    assert daemon.counts() == {"done": 1, "queued": 2}
+    assert daemon.counts() == {"done": hands, "queued": 2}
     assert daemon.query("SELECT max(attempts) FROM jobs WHERE state = 'queued'") == [(0,)]
     assert has_ended(child)
     assert "Traceback" not in daemon.log
