@@ -27,6 +27,7 @@ COMMANDS = {
     "results": ("results", "List and show results."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
     "tasks": ("tasks", "List, show and check tasks."),
+    "model": ("model", "List, load and unload models."),
     "config": ("config", "Show and check the config."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

@@ -71,6 +71,19 @@ def size_text(size: int) -> str:
     return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
 
 
+def loaded_text(model: Any) -> str:
+    """What of a model is in memory: a `ModelShape` that is loaded, in a line."""
+    layers = f"{model['gpu_layers']} of {model['layers']} layers on a GPU"
+    return f"{model['description']}, context {model['context']:,}, KV cache {model['kv_cache']}, {layers}"
+
+
+def memory_text(device: Any) -> str:
+    """What a loaded model takes of one device: a `DeviceMemoryShape`, in a line."""
+    parts = (("weights", "weights"), ("KV cache", "kv_cache"), ("compute", "compute"))
+    taken = ", ".join(f"{word} {size_text(device[key])}" for word, key in parts if device[key])
+    return f"{device['device']}: {taken}"
+
+
 def local_time(stamp: str) -> str:
     """A stored time in the user's zone."""
     return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
