@@ -126,6 +126,8 @@ class ModelShape(TypedDict):
     notes: list[str]  # what had to be made smaller to fit, and why
     load: LoadShape | None  # null while it is not loaded
     loaded: bool
+    state: str  # loading, loaded, failed or unloaded
+    held: bool  # a person unloaded it: its jobs wait until a person needs it
     description: str | None
     error: str | None  # why it is not loaded
     fake: bool

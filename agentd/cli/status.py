@@ -5,12 +5,9 @@ from typing import Any
 
 import click
 
-from agentd.cli.text import STYLES, printable, seconds_text, short_source, size_text
+from agentd.cli.text import STYLES, loaded_text, memory_text, printable, seconds_text, short_source
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
-
-# How the parts of a model's memory are called.
-_MEMORY = {"weights": "weights", "kv_cache": "KV cache", "compute": "compute"}
 
 
 @click.command()
@@ -86,16 +83,20 @@ def _state(shape: Any) -> str:
 
 
 def _print_model(name: str, model: Any, *, running: bool) -> None:
-    loaded = ""
-    if model["loaded"]:
-        layers = f"{model['gpu_layers']} of {model['layers']} layers on a GPU"
-        loaded = f", context {model['context']:,}, KV cache {model['kv_cache']}, {layers}"
-    _say(f"  model {name:<8} {model['description'] or short_source(model['path'])}{loaded}")
+    _say(f"  model {name:<8} {loaded_text(model) if model['loaded'] else short_source(model['path'])}")
     if model["loaded"]:
         for title, told in _details(model):
             _say(f"    {title:<8} {told}")
     elif running:
-        _say(f"    {model['error'] or 'loading'}", fg="red" if model["error"] else "yellow")
+        _say(f"    {_why_absent(name, model)}", fg="red" if model["error"] else "yellow")
+
+
+def _why_absent(name: str, model: Any) -> str:
+    if model["held"]:
+        return f"unloaded, and its jobs wait: agentd model load {name}"
+    if model["state"] == "unloaded":
+        return "unloaded: it is loaded when it is needed"
+    return str(model["error"] or model["state"])
 
 
 def _details(model: Any) -> Iterator[tuple[str, str]]:
@@ -106,8 +107,7 @@ def _details(model: Any) -> Iterator[tuple[str, str]]:
         kept = f"{load['prefixes']} prefixes kept" + (f", {load['evicted']} let go" if load["evicted"] else "")
         yield "cache", f"{load['cells_used']:,} of {model['cells']:,} tokens, {kept}"
     for device in model["memory"]:
-        parts = (f"{word} {size_text(device[key])}" for key, word in _MEMORY.items() if device[key])
-        yield "memory", f"{device['device']}: {', '.join(parts)}"
+        yield "memory", memory_text(device)
     if model["weights"]:
         yield "weights", model["weights"]
     for note in model["notes"]:

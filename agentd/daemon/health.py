@@ -18,6 +18,8 @@ from agentd.errors import TaskError
 from agentd.store import outlook, queue
 from agentd.triggers.folder import FolderTrigger
 
+_READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
+
 
 async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger]) -> StatusShape:
     """The status of a running daemon."""
@@ -26,7 +28,8 @@ async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderT
     models = {engine.name: _running_model(engine) for engine in engines}
     return {
         "pid": os.getpid(),
-        "ready": all(engine.loaded for engine in engines) and all(watch.scanned.is_set() for watch in watches),
+        "ready": all(engine.state in _READY for engine in engines)
+        and all(watch.scanned.is_set() for watch in watches),
         "version": agentd.__version__,
         "models": models,
         "jobs": count_shape(counts),
@@ -65,7 +68,7 @@ def task_problem(agent: Agent, name: str) -> str | None:
 
 def _running_model(engine: EngineClient) -> ModelShape:
     shape = model_shape(engine.settings)
-    shape |= {"restarts": engine.restarts, "child_pid": engine.pid}
+    shape |= {"restarts": engine.restarts, "child_pid": engine.pid, "state": engine.state, "held": engine.held}
     if not engine.loaded:
         return shape | {"error": str(engine.error) if engine.error else None}
     info = engine.info

@@ -55,6 +55,8 @@ def model_shape(settings: ModelSettings) -> ModelShape:
         "notes": [],
         "load": None,
         "loaded": False,
+        "state": "unloaded",
+        "held": False,
         "description": None,
         "error": None,
         "fake": False,

@@ -146,14 +146,14 @@ class Worker:
             agent.added.clear()
             self._ended.clear()
             self._forget_ended()
-            if engine.loaded:
-                if job := await self._claim():
+            # Only whoever has work asks for a model: it may have been unloaded for want of it.
+            if engine.loaded or await agent.store.read(queue.is_due, self._model, now(), self.admitted):
+                if not engine.loaded:
+                    engine.demand()
+                await _either(engine.wait_ready(), stopping.wait())
+                if not stopping.is_set() and (job := await self._claim()):
                     self._begin(job)
                     continue
-            elif await agent.store.read(queue.is_due, self._model, now(), self.admitted):
-                # Only whoever has work waits for a model: it may have been unloaded for want of it.
-                await _either(engine.wait_ready(), stopping.wait())
-                continue
             await _either(agent.added.wait(), self._ended.wait(), stopping.wait(), seconds=self.IDLE_SECONDS)
 
     async def _claim(self) -> Job | None:
@@ -173,7 +173,10 @@ class Worker:
         """The least urgent job that may be claimed now; None where no hand is free."""
         if any(job.crashes for job in self._in_hand.values()):
             return None
-        parallel = self._agent.engines[self._model].info.parallel
+        try:
+            parallel = self._agent.engines[self._model].info.parallel
+        except ModelUnavailable:
+            return None  # it has gone since it was waited for
         if len(self._in_hand) < parallel + self.AHEAD:
             return Priority.BACKFILL
         return Priority.INTERACTIVE if len(self._in_hand) < 2 * parallel + self.AHEAD else None

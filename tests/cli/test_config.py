@@ -61,7 +61,7 @@ def test_config_check_without_a_config_points_to_init(cli: Cli, paths: Paths) ->
 def test_config_show_gives_every_default_and_can_be_read_back(cli: Cli, fake: Paths) -> None:
     as_json = cli("config", "show", "--json").json
     assert as_json == yaml.safe_load(cli("config", "show").out)
-    assert as_json["models"]["main"]["kv_cache"] == {"k": "q8_0", "v": "q8_0"}
+    assert as_json["models"]["main"]["kv_cache"] == {"k": "auto", "v": "auto"}
     fake.config.write_text(cli("config", "show").out)
     assert cli("config", "show", "--json").json == as_json
 

@@ -73,7 +73,13 @@ def loaded(load: Load, **given: Any) -> StatusShape:
     """The status of a daemon whose model is loaded."""
     shape: Any = report_stopped(Config(), dict.fromkeys(JobState, 0)) | {"pid": 1, "ready": True}
     shape["models"]["main"] |= {
-        **{"description": "llama 135M Q4_1", "loaded": True, "context": 8192, "kv_cache": "q8_0/q8_0"},
+        **{
+            "description": "llama 135M Q4_1",
+            "loaded": True,
+            "state": "loaded",
+            "context": 8192,
+            "kv_cache": "q8_0/q8_0",
+        },
         **{"gpu_layers": 20, "layers": 30, "cells": 16384, "parallel": 8, "load": asdict(load)},
         **given,
     }
@@ -112,3 +118,19 @@ def test_a_model_that_rests_says_so_and_no_more_than_there_is(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(paths, capsys, loaded(Load(), cells=0))[1:] == ["    batch    idle; 8 requests at a time"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"state": "loading"}, "loading"),
+        ({"state": "failed", "error": "cannot open it"}, "cannot open it"),
+        ({"state": "unloaded"}, "unloaded: it is loaded when it is needed"),
+        ({"state": "unloaded", "held": True}, "unloaded, and its jobs wait: agentd model load main"),
+    ],
+)
+def test_a_model_that_is_not_loaded_tells_why(
+    paths: Paths, capsys: pytest.CaptureFixture[str], given: dict[str, Any], told: str
+) -> None:
+    shape = loaded(Load(), loaded=False, **given)
+    assert said(paths, capsys, shape)[1:] == [f"    {told}"]

@@ -41,7 +41,10 @@ async def test_ready_means_every_model_loaded_and_every_folder_scanned(
     watch.scanned.set()
     assert (await report(agent, [], [watch]))["ready"]
     engine.ready.clear()
-    engine.error = ModelUnavailable("cannot open the model")
+    assert not (await report(agent, [], [watch]))["ready"]
+    engine.held = True
+    assert (await report(agent, [], [watch]))["ready"], "it comes back on demand"
+    engine.held, engine.error = False, ModelUnavailable("cannot open the model")
     shape = await report(agent, [], [watch])
     assert not shape["ready"]
     model = shape["models"]["main"]

@@ -297,14 +297,14 @@ async def test_the_least_urgent_job_is_done_while_more_urgent_ones_keep_coming(
     assert batch.begun.index("old") < Worker.AGED_CLAIM + hands
 
 
-async def test_nobody_waits_for_a_model_without_work(agent: Agent, batch: Batch, notes: Notes) -> None:
+async def test_nobody_asks_for_a_model_without_work(agent: Agent, batch: Batch, notes: Notes) -> None:
     batch.ready.clear()
     async with working(agent):
         await wait_until(lambda: not agent.added.is_set())
-        assert batch.waits == 0
+        assert batch.demands == 0
         batch.open = True
         (job_id,) = await notes("a")
-        await wait_until(lambda: batch.waits)
+        await wait_until(lambda: batch.demands)
         assert await states(agent, job_id) == {JobState.QUEUED}
         batch.ready.set()
         await wait_until(lambda: all_done(agent, job_id))
