@@ -19,7 +19,7 @@ from agentd.engine.client import EngineClient
 from agentd.errors import InputError, ModelUnavailable
 from agentd.readers.read import read_file, read_stdin
 from agentd.records import Document, Job
-from agentd.store import queue, results
+from agentd.store import outlook, queue, results
 from agentd.tasks.prompt import build_messages
 
 POLL_SECONDS = 0.1
@@ -99,7 +99,8 @@ class Requests:
         """Queue a job again."""
         job = await self._agent.store.write(queue.retry_job, job_id, now())
         self._agent.added.set()
-        return job_shape(job)
+        places = await self._agent.store.read(outlook.find_places, [job_id])
+        return job_shape(job, places.get(job_id))
 
     async def cancel(self, job_id: int) -> JobShape:
         """End a job, at the next step where it runs."""

@@ -105,7 +105,8 @@ async def test_jobs_are_cancelled_and_retried(agent: Agent, alone: Requests, wri
     job_id = (await agent.submit("note-tagging", [write_note()], None, now()))[0]
     assert (await alone.cancel(job_id))["state"] == "cancelled"
     agent.added.clear()
-    assert (await alone.retry(job_id))["state"] == "queued"
+    retried = await alone.retry(job_id)
+    assert (retried["state"], retried["position"]) == ("queued", 1)
     assert agent.added.is_set()
     with pytest.raises(NotFound):
         await alone.retry(999)
