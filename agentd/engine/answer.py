@@ -91,8 +91,12 @@ class Answer:
     @property
     def fork_tokens(self) -> int:
         """The most tokens that scoring one decision takes beside the prompt."""
-        forks = [self._fork(decision) for decision in self._choices.decisions] if self._choices else []
-        return max((len(fork.stem) + sum(map(len, fork.branches)) for fork in forks), default=0)
+        if not self._choices:
+            return 0
+        forks = [self._fork(decision) for decision in self._choices.decisions]
+        thought = THOUGHT_TOKENS if self._thinking else 0
+        before = max(len(self._choices.empty_prompt) - len(self._prompt), thought)
+        return before + max(len(fork.stem) + sum(map(len, fork.branches)) for fork in forks)
 
     def take_text(self) -> str:
         """What was said since the last call."""
@@ -101,27 +105,37 @@ class Answer:
 
     def program(self) -> Program:
         """Evaluate the prompt and write the answer."""
-        if self._choices and self._schema:
-            yield from self._measure_empty(self._choices)
+        logits: Any = None
         if self._thinking or self._choices:
+            baselines = (yield from self._measure_empty(self._choices)) if self._choices else []
             logits = yield Prompt(self._prompt)
             if self._thinking:
                 logits = yield from self._think(logits)
             if self._choices and self._schema:
-                yield from self._decide(self._choices, self._schema)
-            opening = self._constraint.forced() if self._constraint else []
-            self._say(opening)
-            if opening:
+                yield from self._decide(self._choices, self._schema, baselines)
+            opening = self._open()
+            if opening and not self._over:
                 logits = yield Feed(opening)
         else:
             # What the schema forces at the beginning rides along with the prompt.
-            opening = self._constraint.forced() if self._constraint else []
-            self._say(opening)
-            logits = yield Prompt(self._prompt + opening)
+            opening = self._open()
+            if not self._over:
+                logits = yield Prompt(self._prompt + opening)
         yield from self._write(logits)
 
+    @property
+    def _over(self) -> bool:
+        """Whether nothing more can be said; what would be evaluated now, nobody reads."""
+        return self.stop != "end" or bool(self._constraint and self._constraint.complete)
+
+    def _open(self) -> list[int]:
+        """Say what the schema forces at the beginning."""
+        opening = self._constraint.forced() if self._constraint else []
+        self._say(opening)
+        return opening
+
     def _write(self, logits: Any) -> Program:
-        while self.stop == "end" and not (self._constraint and self._constraint.complete):
+        while not self._over:
             if self.count >= self._max_tokens:
                 self.stop = "length"
                 break
@@ -131,8 +145,8 @@ class Answer:
             forced = self._constraint.accept(token) if self._constraint else []
             self._remember(token, forced)
             self._say([token, *forced])
-            if self.stop != "end" or (self._constraint and self._constraint.complete):
-                break  # what would be evaluated now, nobody reads
+            if self._over:
+                break
             logits = yield Feed([token, *forced])
         self._say([], final=True)
 
@@ -150,19 +164,25 @@ class Answer:
                 return logits
         return (yield Feed(closing))
 
-    def _measure_empty(self, choices: Choices) -> Generator[Prompt | Fork, Any, None]:
-        """Score every choice on the empty input, where no earlier request did."""
-        missing = [one for one in choices.decisions if self._baseline_key(choices, one) not in choices.baselines]
-        if missing:
+    def _measure_empty(self, choices: Choices) -> Generator[Prompt | Fork, Any, list[list[float]]]:
+        """What every choice scores on the empty input, measured where no earlier request did."""
+        found = [choices.baselines.get(self._baseline_key(choices, one)) for one in choices.decisions]
+        if None in found:
             yield Prompt(choices.empty_prompt)
-        for decision in missing:
-            choices.baselines[self._baseline_key(choices, decision)] = yield self._fork(decision)
+        baselines = []
+        for decision, known in zip(choices.decisions, found, strict=True):
+            measured: list[float] = known or (yield self._fork(decision))
+            choices.baselines[self._baseline_key(choices, decision)] = measured
+            baselines.append(measured)
+        return baselines
 
-    def _decide(self, choices: Choices, schema: dict[str, Any]) -> Generator[Fork, Any, None]:
+    def _decide(
+        self, choices: Choices, schema: dict[str, Any], baselines: list[list[float]]
+    ) -> Generator[Fork, Any, None]:
         """Score every choice on this input, and settle the schema."""
-        for decision in choices.decisions:
+        for decision, baseline in zip(choices.decisions, baselines, strict=True):
             scores = yield self._fork(decision)
-            weights = score.probabilities(scores, choices.baselines[self._baseline_key(choices, decision)])
+            weights = score.probabilities(scores, baseline)
             best = decision.choices[int(np.argmax(weights))]
             choices.probabilities[decision.name] = {
                 str(choice): round(weight, 6) for choice, weight in zip(decision.choices, weights, strict=True)

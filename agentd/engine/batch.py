@@ -15,6 +15,7 @@ from agentd.engine.member import Entry, Member, Piece
 from agentd.engine.prefix import Prefixes
 from agentd.engine.schedule import Pace, Room, Turn
 from agentd.engine.step import Logits, News, Program
+from agentd.engine.threads import Threads
 from agentd.errors import AgentdError, Cancelled, EngineError, EngineTimeout
 from agentd.model import Generation, Load
 
@@ -25,6 +26,7 @@ class Batch:
     """All requests of one context, waiting and running. Not safe for threads.
 
     `branch_sequences` are what forks may use, beside the first ones, which are for the requests themselves.
+    `threads` says before each step how many the machine has left; without it their number stays.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Batch:
         parallel: int,
         prefixes: Prefixes,
         branch_sequences: Sequence[int],
+        threads: Threads | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._parallel = parallel
         self._prefixes = prefixes
+        self._threads = threads
         self._clock = clock
         self._sequences = list(range(parallel + schedule.INTERACTIVE_SEQUENCES))
         self._branch_sequences = list(branch_sequences)
@@ -45,7 +49,7 @@ class Batch:
         self._waited: dict[int, float] = {}  # seconds, of those
         self._running: dict[int, Member] = {}
         self._programs: dict[int, Program] = {}
-        self._pace = Pace(context.shape.batch)
+        self._pace = Pace(context.shape.batch, min(schedule.FIRST_BUDGET, context.shape.batch))
         self._steps = 0
         self._busy_seconds = 0.0
         self._last: deque[tuple[int, float]] = deque(maxlen=LAST_STEPS)
@@ -75,8 +79,9 @@ class Batch:
 
     def add(self, entry: Entry) -> None:
         """Let a request wait for its turn."""
-        if not self._prefixes.fits(len(entry.prefix)):
-            entry = replace(entry, prefix=())
+        # A prompt that is all prefix would leave nothing to evaluate, and so no logits.
+        prefix = entry.prefix[: entry.prompt - 1]
+        entry = replace(entry, prefix=prefix if self._prefixes.fits(len(prefix)) else ())
         self._waiting[entry.number] = entry
         self._waited[entry.number] = 0.0
 
@@ -96,8 +101,9 @@ class Batch:
         news = self._expire(began) + self._admit(began)
         turns = [_turn(member) for member in self._running.values()]
         grants = schedule.share(turns, self._pace.budget, self._steps)
-        pieces = [piece for number, tokens in grants for piece in self._running[number].cut(tokens)]
+        pieces = self._cut(grants)
         if pieces:
+            self._follow_load(began)
             before = self._clock()
             try:
                 rows = self._context.decode([piece.segment for piece in pieces])
@@ -106,10 +112,23 @@ class Batch:
             self._note(pieces, self._clock() - before)
             news += self._hand_out(pieces, rows)
         taken = self._clock() - began
-        self._pass_over({number for number, _ in grants}, taken)
+        self._pass_over({piece.member.entry.number for piece in pieces}, taken)
         self._steps += 1
         self._busy_seconds += taken
         return news
+
+    def _cut(self, grants: Sequence[tuple[int, int]]) -> list[Piece]:
+        pieces, rows = list[Piece](), self._context.most_outputs
+        for number, tokens in grants:
+            cut = self._running[number].cut(tokens, rows)
+            rows -= sum(piece.segment.outputs for piece in cut)
+            pieces += cut
+        return pieces
+
+    def _follow_load(self, now: float) -> None:
+        """Compute with as many threads as the machine has cores to spare."""
+        if self._threads and (wanted := self._threads.look(now)) != self._context.threads:
+            self._context.set_threads(wanted)
 
     def _expire(self, now: float) -> list[News]:
         late = [number for number, member in self._running.items() if now > member.deadline]
@@ -129,7 +148,7 @@ class Batch:
             for turn, member in zip(running, self._running.values(), strict=True)
             if member.prefix_left
         }
-        room = Room(self._context.shape.cells - self._prefixes.cells_in_use, self._parallel)
+        room = Room(self._context.cells - self._prefixes.cells_in_use, self._parallel)
         news = []
         for number in schedule.admit(waiting, running, room, computing):
             news += self._begin(self._waiting.pop(number), now)
@@ -144,15 +163,15 @@ class Batch:
             self._branch_sequences,
             deadline=now + entry.seconds,
             began=now,
-            joined=self._prefixes.has(entry.prefix),
+            joined=self._prefixes.join(entry.prefix),
             passed_over=self._waited.pop(entry.number),
         )
-        if member.joined:
-            self._prefixes.join(entry.prefix)
         self._running[entry.number] = member
         self._programs[entry.number] = entry.answer.program()
         promised = sum(_turn(other).cells for other in self._running.values())
-        self._prefixes.evict(self._context.shape.cells - promised)
+        self._prefixes.evict(self._context.cells - promised)
+        if not member.joined:  # only now is there room for what comes from the folder
+            member.joined = self._prefixes.restore(entry.prefix)
         return self._resume(member, None)
 
     def _note(self, pieces: Sequence[Piece], seconds: float) -> None:
@@ -185,9 +204,7 @@ class Batch:
         return news
 
     def _keep_prefix(self, member: Member) -> None:
-        if self._prefixes.keep(member.entry.prefix, member.sequence):
-            self._prefixes.join(member.entry.prefix)
-            member.joined = True
+        member.joined = self._prefixes.keep(member.entry.prefix, member.sequence)
 
     def _resume(self, member: Member, outcome: Logits | list[float] | None) -> list[News]:
         """Let a program go on until it wants something again, or has ended."""
@@ -243,9 +260,10 @@ class Batch:
                 member.deadline += seconds
 
     def _waiting_turn(self, entry: Entry) -> Turn:
-        shared = len(entry.prefix) if self._prefixes.has(entry.prefix) else 0
-        waited = self._waited[entry.number]
-        return Turn(entry.number, entry.priority, entry.cells - shared, waited, entry.prefix)
+        # What nobody stands on yet is room that others may be promised: it counts with the first who does.
+        shared = len(entry.prefix) if self._prefixes.in_use(entry.prefix) else 0
+        prefix = () if entry.prefix in self._prefixes else entry.prefix
+        return Turn(entry.number, entry.priority, entry.cells - shared, self._waited[entry.number], prefix)
 
 
 def _turn(member: Member) -> Turn:

@@ -27,14 +27,20 @@ MOST_COMPILED = 64  # schemas; those of tasks stay, those that name a document's
 
 def compile_schema(schema: dict[str, Any]) -> str:
     """The llguidance grammar of a schema; raises `BadSchema`."""
-    if not _needs_lark(schema):
-        grammar = LLMatcher.grammar_from_json_schema(schema | {"x-guidance": _COMPACT})
-    else:
-        grammar = LLMatcher.grammar_from_lark(_Lark().compile(schema))
+    try:
+        grammar = _grammar(schema)
+    except RecursionError:
+        raise BadSchema("the output schema cannot be compiled: it is nested too deeply") from None
     failed, warnings = LLMatcher.validate_grammar_with_warnings(grammar)
     if failed:
         raise BadSchema(f"the output schema cannot be compiled: {warnings[0] if warnings else 'no reason'}")
-    return str(grammar)
+    return grammar
+
+
+def _grammar(schema: dict[str, Any]) -> str:
+    if not _needs_lark(schema):
+        return str(LLMatcher.grammar_from_json_schema(schema | {"x-guidance": _COMPACT}))
+    return str(LLMatcher.grammar_from_lark(_Lark().compile(schema)))
 
 
 class Compiler:
@@ -46,7 +52,10 @@ class Compiler:
 
     def __call__(self, schema: dict[str, Any]) -> "Constraint":
         """The constraint of a schema, at its beginning; raises `BadSchema`."""
-        key = json.dumps(schema)
+        try:
+            key = json.dumps(schema)
+        except RecursionError:
+            raise BadSchema("the output schema cannot be compiled: it is nested too deeply") from None
         if key not in self._fresh:
             self._fresh[key] = LLMatcher(self._tokenizer, compile_schema(schema))
             if len(self._fresh) > MOST_COMPILED:

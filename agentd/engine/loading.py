@@ -3,27 +3,44 @@
 What was loaded is told as llama.cpp reported it. Requests are not known here.
 """
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from agentd.engine import schedule
+from agentd.engine.architecture import Architecture, read_architecture
 from agentd.engine.batch import Batch
 from agentd.engine.choice import Choice
+from agentd.engine.estimate import measured
+from agentd.engine.fit import Plan, fit, smaller
 from agentd.engine.llama.build import build_identity
 from agentd.engine.llama.context import LlamaContext, Shape
+from agentd.engine.llama.devices import devices
+from agentd.engine.llama.header import read_header
 from agentd.engine.llama.log import LogTail
 from agentd.engine.llama.model import LlamaModel, gpu_in_build
 from agentd.engine.prefix import Prefixes
 from agentd.engine.prefix_file import Identity, PrefixFolder
-from agentd.engine.settings import KvCache, ModelSettings
+from agentd.engine.repack import converted
+from agentd.engine.settings import ModelSettings
+from agentd.engine.threads import Threads, usable_cores
 from agentd.engine.weights import checksum, find_weights
 from agentd.errors import ModelUnavailable
 from agentd.model import ModelInfo
 
+log = logging.getLogger("agentd.engine")
+
 PREFIX_SHARE = 4  # of the cells, one in so many may hold prefixes
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The weights that run: the user's file, or a copy of it in another type."""
+
+    path: Path
+    identity: str  # what a saved state depends on
+    story: str  # which and why, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,8 @@ class Loaded:
     info: ModelInfo
     model: LlamaModel
     context: LlamaContext
-    prefixes: PrefixFolder | None
+    saved: PrefixFolder | None
+    threads: Threads | None  # None where the config fixes their number
 
     def open_batch(self) -> Batch:
         """The loop over this context, with nothing in it."""
@@ -43,54 +61,90 @@ class Loaded:
             self.context,
             range(first, middle),
             self.info.cells // PREFIX_SHARE,
-            self.prefixes,
+            self.saved,
             ThreadPoolExecutor(1, "prefixes"),
         )
-        return Batch(self.context, self.info.parallel, prefixes, range(middle, self.context.shape.sequences))
+        branches = range(middle, self.context.shape.sequences)
+        return Batch(self.context, self.info.parallel, prefixes, branches, self.threads)
 
 
 def load(settings: ModelSettings, choice: Choice | None, folder: Path | None) -> Loaded:
     """Load the model of these settings as far as the machine goes; raises `ModelUnavailable`."""
     path = find_weights(settings)
-    weights = checksum(settings, path)
+    chosen = checksum(settings, path)
+    running = find_running(settings, choice, path, chosen.sha256, folder)
     tail = LogTail()
-    model = LlamaModel(path, tail)
-    layers = tail.offloaded()
-    trained = model.trained_context
-    wanted = min(trained, 8192) if settings.context == "auto" else settings.context
-    if wanted > trained:
-        raise ModelUnavailable(
-            f"context: {wanted:,} is more than the {trained:,} tokens this model was trained with",
-            hint="agentd config path",
-        )
-    parallel = (choice.parallel if choice else 8) if settings.parallel == "auto" else settings.parallel
-    k = settings.kv_cache.k if settings.kv_cache.k != "auto" else choice.kv_cache_k if choice else "q8_0"
-    v = settings.kv_cache.v if settings.kv_cache.v != "auto" else choice.kv_cache_v if choice else "q8_0"
-    shape = Shape(
-        cells=wanted + 2048 + parallel * 1024,
-        sequences=parallel
-        + schedule.INTERACTIVE_SEQUENCES
-        + schedule.PREFIX_SEQUENCES
-        + schedule.BRANCH_SEQUENCES,
-        batch=choice.batch if choice else 512,
-        kv_cache=KvCache(k=k, v=v),
-        threads=settings.threads if settings.threads != "auto" else psutil.cpu_count(logical=False) or 1,
-    )
-    context = LlamaContext(model, shape, tail)
+    header = read_header(running.path, tail)
+    architecture = read_architecture(header.pairs, header.tensors, header.vocabulary)
+    plan = fit(architecture, devices(), settings, choice, usable_cores())
+    opened = _open(running.path, plan, architecture, tail)
+    model, context, plan = opened.model, opened.context, opened.plan
     info = ModelInfo(
         path=str(path),
         description=model.description,
-        sha256=weights.sha256,
-        context=wanted,
-        kv_cache=str(shape.kv_cache),
-        gpu_layers=layers,
+        sha256=chosen.sha256,
+        context=plan.context,
+        kv_cache=str(plan.kv_cache),
+        gpu_layers=opened.offloaded,
         layers=model.layers,
         gpu_in_build=gpu_in_build(),
-        cells=shape.cells,
-        parallel=parallel,
+        cells=context.cells,
+        parallel=plan.parallel,
+        memory=measured(opened.buffers | tail.buffers()),
+        weights=running.story,
+        notes=plan.notes,
     )
-    files = None
+    saved = None
     if folder:
-        identity = Identity(weights.sha256, build_identity(), shape.kv_cache.k, shape.kv_cache.v, shape.cells)
-        files = PrefixFolder(folder / "prefixes", identity)
-    return Loaded(info, model, context, files)
+        kv = plan.kv_cache
+        saved = PrefixFolder(
+            folder / "prefixes", Identity(running.identity, build_identity(), kv.k, kv.v, context.cells)
+        )
+    return Loaded(info, model, context, saved, Threads(plan.threads) if settings.threads == "auto" else None)
+
+
+def find_running(
+    settings: ModelSettings, choice: Choice | None, path: Path, sha256: str, folder: Path | None
+) -> Running:
+    """Which weights to run for the user's file; makes the copy where one is wanted and there is none."""
+    kind, why = str(settings.repack), f"repack: {settings.repack}"
+    if kind == "auto" and choice and choice.weights:
+        kind, why = choice.weights, f"chosen by `agentd model tune` on {choice.measured[:10]}"
+    if kind in ("auto", "off") or folder is None:
+        return Running(path, sha256, "")
+    copy = converted(path, sha256, kind, folder / "weights")
+    megabytes = copy.stat().st_size / 1e6
+    return Running(copy, f"{sha256} as {kind}", f"a {kind} copy of {megabytes:,.0f} MB, {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    model: LlamaModel
+    context: LlamaContext
+    plan: Plan  # that it was loaded by in the end
+    offloaded: int  # layers
+    buffers: dict[tuple[str, str], int]  # of the weights
+
+
+def _open(path: Path, plan: Plan, architecture: Architecture, tail: LogTail) -> _Opened:
+    """Load by the plan, or by smaller ones where the memory was not enough after all."""
+    while True:
+        tail.clear()
+        model = None
+        try:
+            model = LlamaModel(path, tail, gpu_layers=plan.gpu_layers)
+            offloaded, buffers = tail.offloaded(), tail.buffers()  # opening a context clears the log
+            return _Opened(model, LlamaContext(model, _shape(plan), tail), plan, offloaded, buffers)
+        except ModelUnavailable as error:
+            if model:
+                model.close()
+            next_plan = smaller(plan, architecture) if tail.out_of_memory() else None
+            if next_plan is None:
+                raise
+            log.warning("%s: %s; trying with less", path.name, error)
+            plan = next_plan
+
+
+def _shape(plan: Plan) -> Shape:
+    outputs = schedule.most_outputs(plan.batch, plan.sequences)
+    return Shape(plan.cells, plan.sequences, plan.batch, plan.kv_cache, plan.threads, outputs)

@@ -57,7 +57,11 @@ class Piece:
 
 @dataclass(slots=True)
 class Member:
-    """A running request. Its sequence is its own; branches borrow theirs from `spare`."""
+    """A running request. Its sequence is its own; branches borrow theirs from `spare`.
+
+    A stem keeps its sequence until all its branches are scored and never takes the last one; a branch gives its
+    own back as soon as it is evaluated. So among many forks there is always one that gets on.
+    """
 
     entry: Entry
     sequence: int
@@ -79,8 +83,10 @@ class Member:
 
     @property
     def pending(self) -> int:
-        """Tokens that are still to be evaluated for what the program wants now."""
-        return sum(track.left for track in self._tracks)
+        """Tokens that can be evaluated now; a branch that waits for a sequence is not among them."""
+        unseated = [track.left for track in self._tracks if track.left and track.sequence is None]
+        seated = sum(track.left for track in self._tracks if track.sequence is not None)
+        return seated + sum(unseated[: self._seats])
 
     @property
     def prefix_left(self) -> int:
@@ -100,8 +106,9 @@ class Member:
             self._fork, self._stem = wish, None
             self._tracks = [Track(wish.stem, self.held, None)]
 
-    def cut(self, granted: int) -> list[Piece]:
-        """The next `granted` tokens, or fewer where a sequence is missing or the prefix ends."""
+    def cut(self, granted: int, rows: int) -> list[Piece]:
+        """The next `granted` tokens, or fewer: where a sequence is missing, the prefix ends, or `rows` of logits
+        are not enough."""
         pieces = []
         for track in self._tracks:
             if not granted or not track.left or not self._seat(track):
@@ -110,11 +117,16 @@ class Member:
             if track.sequence == self.sequence and self.prefix_left:
                 # A step ends where the prefix ends: only there can it be kept.
                 count = min(count, self.prefix_left)
+            if track.follows:
+                count = min(count, rows)
             outputs = count if track.follows else int(count == track.left)
+            if outputs > rows or not count:
+                break
             tokens = track.tokens[track.fed : track.fed + count]
             segment = Segment(track.sequence or 0, track.start + track.fed, tokens, outputs)
             pieces.append(Piece(self, track, segment))
             granted -= count
+            rows -= outputs
         return pieces
 
     def take(self, piece: Piece, rows: Logits) -> None:
@@ -128,16 +140,18 @@ class Member:
         track.fed += count
         if track.sequence == self.sequence:
             self.held += count
+        elif self._stem and not track.left:
+            self._unseat(track)
 
     def outcome(self) -> Logits | list[float] | None:
         """What the program is to be sent; None while something is still to be evaluated."""
-        if self.pending:
+        if self._unfinished:
             return None
         if self._fork is None:
             return self._tracks[0].last
         if self._stem is None:
             self._branch(self._fork, self._tracks[0])
-            if self.pending:
+            if self._unfinished:
                 return None
         return self._end_fork(self._fork)
 
@@ -147,6 +161,15 @@ class Member:
         self.context.drop(self.sequence)
         if self.joined:
             self.prefixes.leave(self.entry.prefix)
+
+    @property
+    def _unfinished(self) -> bool:
+        return any(track.left for track in self._tracks)
+
+    @property
+    def _seats(self) -> int:
+        """How many tracks could get a sequence now."""
+        return len(self.spare) if self._stem else max(len(self.spare) - 1, 0)
 
     def _branch(self, fork: Fork, stem: Track) -> None:
         """The stem stands: score each branch's first token, and let the rest of it follow."""
@@ -165,7 +188,7 @@ class Member:
 
     def _seat(self, track: Track) -> bool:
         """Whether the track has a sequence; a branch borrows one, as a copy of what it continues."""
-        if track.sequence is None and self.spare:
+        if track.sequence is None and self._seats:
             origin = self._stem.sequence if self._stem else self.sequence
             track.sequence = self.spare.pop()
             self.context.copy(self.sequence if origin is None else origin, track.sequence)
@@ -173,6 +196,11 @@ class Member:
 
     def _free_branches(self) -> None:
         for track in [*self._tracks, *([self._stem] if self._stem else [])]:
-            if track.sequence is not None and track.sequence != self.sequence:
-                self.context.drop(track.sequence)
-                self.spare.append(track.sequence)
+            if track.sequence != self.sequence:
+                self._unseat(track)
+
+    def _unseat(self, track: Track) -> None:
+        if track.sequence is not None:
+            self.context.drop(track.sequence)
+            self.spare.append(track.sequence)
+            track.sequence = None

@@ -38,11 +38,13 @@ class Prefixes:
         self._folder = folder
         self._writer = writer
         self._kept: dict[tuple[int, ...], _Kept] = {}  # the least recently used first
-        self._looked_for: set[tuple[int, ...]] = set()  # that the folder does not have
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __contains__(self, tokens: tuple[int, ...]) -> bool:
+        return tokens in self._kept
 
     @property
     def cells_kept(self) -> int:
@@ -58,14 +60,17 @@ class Prefixes:
         """Whether a prefix of so many tokens could ever be kept."""
         return LEAST_TOKENS <= tokens <= self._most_cells
 
-    def has(self, tokens: tuple[int, ...]) -> bool:
-        """Whether this prefix can be shared now, from memory or from the folder."""
-        return bool(tokens) and (tokens in self._kept or self._restore(tokens))
+    def in_use(self, tokens: tuple[int, ...]) -> bool:
+        """Whether a running request stands on this prefix."""
+        return tokens in self._kept and self._kept[tokens].users > 0
 
-    def join(self, tokens: tuple[int, ...]) -> None:
-        """Count a request in that stands on a kept prefix."""
+    def join(self, tokens: tuple[int, ...]) -> bool:
+        """Count a request in that begins with this prefix; False where it is not in memory."""
+        if tokens not in self._kept:
+            return False
         self._kept[tokens] = kept = self._kept.pop(tokens)  # the most recently used stands last
         kept.users += 1
+        return True
 
     def leave(self, tokens: tuple[int, ...]) -> None:
         """Count it out again."""
@@ -80,16 +85,33 @@ class Prefixes:
         return len(tokens)
 
     def keep(self, tokens: tuple[int, ...], sequence: int) -> bool:
-        """Keep what a sequence holds, which is exactly this prefix; False where there is no room for it."""
+        """Keep what a sequence holds, which is exactly this prefix, and count its request in.
+
+        False where there is no room for it, or another request computed it meanwhile.
+        """
         if tokens in self._kept:
             return False
         target = self._make_room(len(tokens))
         if target is None:
             return False
         self._context.copy(sequence, target)
-        self._kept[tokens] = _Kept(target, tokens)
+        self._kept[tokens] = _Kept(target, tokens, users=1)
         if self._folder:
             self._writer.submit(self._folder.save, tokens, self._context.save(target))
+        return True
+
+    def restore(self, tokens: tuple[int, ...]) -> bool:
+        """Take a prefix from the folder and count a request in; False where it is not there."""
+        if self._folder is None or not tokens or (state := self._folder.load(tokens)) is None:
+            return False
+        target = self._make_room(len(tokens))
+        if target is None:
+            return False
+        if not self._context.restore(target, state):
+            self._context.drop(target)
+            self._free.append(target)
+            return False
+        self._kept[tokens] = _Kept(target, tokens, users=1)
         return True
 
     def evict(self, cells: int) -> None:
@@ -107,20 +129,6 @@ class Prefixes:
         """Everything was cleared from the context."""
         self._free += [kept.sequence for kept in self._kept.values()]
         self._kept.clear()
-
-    def _restore(self, tokens: tuple[int, ...]) -> bool:
-        if self._folder is None or tokens in self._looked_for:
-            return False
-        self._looked_for.add(tokens)
-        state = self._folder.load(tokens)
-        if state is None or (target := self._make_room(len(tokens))) is None:
-            return False
-        if not self._context.restore(target, state):
-            self._context.drop(target)
-            self._free.append(target)
-            return False
-        self._kept[tokens] = _Kept(target, tokens)
-        return True
 
     def _make_room(self, cells: int) -> int | None:
         """A free sequence, with so many cells to fill; None where those in use leave too few."""

@@ -17,6 +17,8 @@ INTERACTIVE_SEQUENCES = 2  # room that only interactive requests may take …
 INTERACTIVE_CELLS = 2048  # … enough for an ask with its excerpts
 PREFIX_SEQUENCES = 8  # prefixes that are kept at the same time
 BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
+MOST_OUTPUTS = 128  # rows of logits a step: with a large vocabulary, room for more is hundreds of megabytes
+FIRST_BUDGET = 64  # tokens of the first steps, before any speed is known
 SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
 
 
@@ -39,6 +41,11 @@ class Room:
     cells: int  # of the KV cache, without those of prefixes that running requests stand on
     parallel: int  # requests at the same time
     reserve: int = INTERACTIVE_CELLS  # of the cells, for interactive requests alone
+
+
+def most_outputs(batch: int, sequences: int) -> int:
+    """Rows of logits that a step may give, one for each sequence at least."""
+    return max(min(MOST_OUTPUTS, batch), sequences)
 
 
 def admit(
@@ -101,7 +108,7 @@ class Pace:
     """How many tokens a step may take, learned from the steps that were."""
 
     most: int  # tokens that a batch can hold
-    budget: int = 64
+    budget: int = FIRST_BUDGET
 
     def after(self, tokens: int, seconds: float) -> "Pace":
         """The pace after a step of so many tokens took so long."""
@@ -114,10 +121,14 @@ class Pace:
         return replace(self, budget=int(min(max(aim, 16), self.most)))
 
 
+def _class(turn: Turn) -> Priority:
+    """The priority it has by now: what was passed over for long is as good as triggered."""
+    return min(turn.priority, Priority.TRIGGERED) if turn.passed_over > AGE_SECONDS else turn.priority
+
+
 def _admission(turn: Turn) -> tuple[int, int]:
-    aged = turn.priority is Priority.BACKFILL and turn.passed_over > AGE_SECONDS
-    return (Priority.TRIGGERED if aged else turn.priority), turn.number
+    return _class(turn), turn.number
 
 
 def _stepping(turn: Turn) -> tuple[int, bool, int]:
-    return turn.priority, turn.pending > SHORT_FEED, turn.number
+    return _class(turn), turn.pending > SHORT_FEED, turn.number

@@ -27,19 +27,22 @@ class Decision:
 
 def decision(schema: dict[str, Any], name: str) -> Decision:
     """The decision about a property of an object; raises `BadSchema` where it is no closed choice."""
-    choices = schema.get("properties", {}).get(name, {}).get("enum")
-    if not choices:
+    properties = schema.get("properties")
+    value = properties.get(name) if isinstance(properties, dict) else None
+    choices = value.get("enum") if isinstance(value, dict) else None
+    if not choices or not isinstance(choices, list):
         raise BadSchema(f"`{name}` cannot be decided by score: it has no enum")
-    lead = "{" + json.dumps(name) + ":"
+    lead = "{" + json.dumps(name, ensure_ascii=False) + ":"
+    texts = [json.dumps(choice, ensure_ascii=False) for choice in choices]
     if all(isinstance(choice, str) for choice in choices):
-        texts = [json.dumps(choice, ensure_ascii=False) for choice in choices]
         return Decision(name, tuple(choices), lead + '"', tuple(text[1:] for text in texts))
-    return Decision(name, tuple(choices), lead, tuple(json.dumps(choice) + "," for choice in choices))
+    return Decision(name, tuple(choices), lead, tuple(text + "," for text in texts))
 
 
 def decided(schema: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     """The schema with the property settled, so that the answer has no choice left about it."""
-    return schema | {"properties": schema["properties"] | {name: {"const": value}}}
+    required = [*(one for one in schema.get("required", ()) if one != name), name]
+    return schema | {"properties": schema["properties"] | {name: {"const": value}}, "required": required}
 
 
 def log_probability(logits: NDArray[np.float32], token: int) -> float:

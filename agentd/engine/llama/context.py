@@ -42,6 +42,7 @@ class Shape:
     batch: int  # tokens that one `decode` may take
     kv_cache: KvCache
     threads: int
+    outputs: int = 0  # rows of logits that one `decode` may give, which take memory; 0 for one a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,11 @@ class LlamaContext:
         self.shape = shape
         self.seconds = 0.0  # spent inside llama_decode so far
         self.threads = shape.threads
+        self.most_outputs = shape.outputs or shape.batch
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
         self._memory = llama_cpp.llama_get_memory(self._handle)
+        self.cells = int(llama_cpp.llama_n_ctx(self._handle))  # rounded up from what was asked
         size = shape.batch
         # Arrays of our own instead of llama_batch_init's: filled by slices, not number by number.
         self._tokens = np.zeros(size, np.int32)
@@ -110,8 +113,8 @@ class LlamaContext:
             self._outputs[filled:end] = 0
             self._outputs[end - segment.outputs : end] = 1
             filled, wanted = end, wanted + segment.outputs
-        if not filled:
-            raise ValueError("nothing to decode")
+        if not filled or wanted > self.most_outputs:
+            raise ValueError(f"{filled} tokens with {wanted} outputs of {self.most_outputs}")
         self._batch.n_tokens = filled
         before = time.perf_counter()
         status = llama_cpp.llama_decode(self._handle, self._batch)
@@ -163,6 +166,8 @@ class LlamaContext:
         params.n_ctx = shape.cells
         params.n_batch = params.n_ubatch = shape.batch
         params.n_seq_max = shape.sequences
+        # llama.cpp aborts where there are fewer than sequences.
+        params.n_outputs_max = max(self.most_outputs, shape.sequences)
         params.n_threads = params.n_threads_batch = shape.threads
         params.type_k = KV_TYPES[shape.kv_cache.k]
         params.type_v = KV_TYPES[shape.kv_cache.v]

@@ -11,6 +11,11 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 import llama_cpp
 
 _DEBUG = 1  # ggml_log_level
+# ggml-alloc, ggml-cuda, ggml-metal, ggml-vulkan, mmap and C++ each have their own words for it.
+_NO_MEMORY = re.compile(
+    r"out of memory|insufficient memory|(failed|unable) to allocate|cannot allocate memory|alloc.*failed|bad_alloc",
+    re.IGNORECASE,
+)
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 # "load_tensors:   CPU_Mapped model buffer size =    92.29 MiB", and the same for KV, RS, compute and output.
 _BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB")
@@ -39,9 +44,13 @@ class LogTail:
 
     def error(self) -> str:
         """The first line that speaks of an error, which later ones only follow from; or else nothing."""
-        words = ("error", "failed", "unable", "invalid", "not supported", "requires")
+        words = ("error", "failed", "unable", "invalid", "not supported", "requires", "does not divide")
         found = [line for line in self.lines if any(word in line.lower() for word in words)]
         return found[0] if found else ""
+
+    def out_of_memory(self) -> bool:
+        """Whether something was said of memory that could not be had."""
+        return any(_NO_MEMORY.search(line) for line in self.lines)
 
     def offloaded(self) -> int:
         """Layers that were put on a GPU, as llama.cpp reported them."""
@@ -51,10 +60,10 @@ class LogTail:
     def buffers(self) -> dict[tuple[str, str], int]:
         """Bytes that were allocated, by (buffer's name, what for); `what for` is llama.cpp's own word.
 
-        What is told more than once counts as it was told last.
+        A model may have several caches, which count together; compute buffers are told again whenever they grow.
         """
-        return {
-            (match[1], match[2]): round(float(match[3]) * 1024**2)
-            for line in self.lines
-            if (match := _BUFFER.search(line))
-        }
+        found = dict[tuple[str, str], int]()
+        for match in filter(None, map(_BUFFER.search, self.lines)):
+            key, size = (match[1], match[2]), round(float(match[3]) * 1024**2)
+            found[key] = size if match[2] == "compute" else found.get(key, 0) + size
+        return found

@@ -24,8 +24,7 @@ ALL_LAYERS = 999  # more than any model has; llama.cpp takes what there is
 class LlamaModel:
     """The weights and the vocabulary of one file. Raises `ModelUnavailable` where it cannot be loaded.
 
-    With `vocab_only` no weights are read: enough for `metadata` and for tokens. `repack` lets llama.cpp rearrange
-    weights for this CPU at load, as it does by itself.
+    With `vocab_only` no weights are read: enough for `metadata` and for tokens.
     """
 
     def __init__(
@@ -35,6 +34,10 @@ class LlamaModel:
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocab_only
+        # Without a layer to put there, a GPU would still get compute buffers, if it were not kept out of the list.
+        nothing = (ctypes.c_void_p * 1)()
+        if not gpu_layers:
+            params.devices = ctypes.cast(nothing, ctypes.c_void_p)
         handle = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not handle:
             raise ModelUnavailable(f"llama.cpp cannot load {path}: {tail.error() or 'no reason given'}")
