@@ -1,9 +1,9 @@
 """How much memory a model will take of each device, computed before anything is loaded.
 
 Pure. Weights and caches are exact; compute buffers follow formulas that were held against llama.cpp's own figures
-on a CPU for a dozen families: 0.94 to 1.7 times those, most of it where a buffer is small or the cache very long.
-What CUDA keeps beside its buffers is not known here, nor the second copy of weights that llama.cpp rearranges for
-a CPU (it drops out of the page cache when memory is wanted): margins are for that.
+on a CPU for ten models: 1.0 to 1.8 times those, most of it where a buffer is small or the cache very long. What
+CUDA keeps beside its buffers is not known here, nor the second copy of weights that llama.cpp rearranges for a CPU
+(it drops out of the page cache when memory is wanted): margins are for that.
 """
 
 import bisect
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.engine.architecture import Architecture, layer_cell_bytes
+from agentd.engine.schedule import most_outputs
 from agentd.engine.settings import KvCache
 from agentd.model import DeviceMemory
 
@@ -100,14 +101,17 @@ def _place(units: int, gpu_layers: int, gpus: Sequence[Device]) -> list[int]:
 
 def _compute(architecture: Architecture, extent: Extent, places: Sequence[int], gpus: int) -> list[int]:
     """Bytes of compute buffers, for the CPU and each GPU."""
-    tokens = extent.batch
-    mask = 2 * tokens * extent.cells if any(layer.k_width for layer in architecture.layers) else 0
-    inputs = 4 * tokens * architecture.embedding + mask
+    tokens = -(-extent.batch // extent.sequences) * extent.sequences  # graphs are laid out for equal sequences
+    # Two, since many families attend through a window in every other layer, and the header tells it in many ways.
+    masks = 4 * tokens * extent.cells if any(layer.k_width for layer in architecture.layers) else 0
+    inputs = 4 * tokens * architecture.embedding + masks
     width = max(architecture.embedding, architecture.attention)
     states = max(layer.state for layer in architecture.layers) * extent.sequences
-    layer = states + 4 * tokens * (2 * architecture.feed_forward + 8 * width)
-    # Room for the logits of every token is taken, wanted or not.
-    output = 4 * tokens * (architecture.vocabulary + 4 * architecture.embedding)
+    layer = masks + states + 4 * tokens * (2 * architecture.feed_forward + 9 * width)
+    rows = most_outputs(extent.batch, extent.sequences)
+    logits = 4 * rows * architecture.vocabulary
+    # The last layer's values of every token, of which two copies of the wanted rows are made.
+    output = logits + 4 * (tokens + 2 * rows) * architecture.embedding
     # Flash attention on a GPU turns the quantized cache of a layer into f16 first.
     copies = sum(
         2 * extent.cells * max(getattr(one, f"{name}_width") for one in architecture.layers)
@@ -118,10 +122,11 @@ def _compute(architecture: Architecture, extent: Extent, places: Sequence[int], 
     needs = []
     for place in range(gpus + 1):
         has_output = places[-1] == place
-        need = _SMALL + mask + max(layer if place in used else 0, output if has_output else 0)
+        need = _SMALL + max(layer if place in used else 0, output if has_output else 0)
         if place == 0:
-            # The logits land here wherever they were computed.
-            need = (need if 0 in used else inputs) + 4 * extent.sequences * architecture.vocabulary
+            # The logits land here wherever they were computed: at first in room for one row a sequence, which
+            # grows when a step gives more.
+            need = (need if 0 in used else inputs) + logits
         elif 0 in used:
             # Large batches of layers on the CPU are computed by a GPU, which gets a copy of the weights.
             need += copies + architecture.largest_tensor

@@ -13,7 +13,8 @@ import llama_cpp
 _DEBUG = 1  # ggml_log_level
 # ggml-alloc, ggml-cuda, ggml-metal, ggml-vulkan, mmap and C++ each have their own words for it.
 _NO_MEMORY = re.compile(
-    r"out of memory|insufficient memory|(failed|unable) to allocate|cannot allocate memory|alloc.*failed|bad_alloc",
+    r"out of memory|insufficient memory|cannot allocate memory|(failed|unable) to allocate"
+    r"|alloc.*failed|bad_alloc",
     re.IGNORECASE,
 )
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
