@@ -12,6 +12,7 @@ from agentd.model import WORDS_OF, Generation, OnText, Request
 from agentd.records import Priority
 from agentd.store.database import Store
 from tests.ask.conftest import ReadIn
+from tests.engine.conftest import generate
 from tests.scripted import ScriptedModel, generation
 
 NOTE = """\
@@ -241,9 +242,7 @@ class RealModel:
         self._model = LocalModel(ModelSettings(context=2048, threads=1))
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
-        *_, last = self._model.generate(request)
-        assert last.generation is not None
-        return last.generation
+        return generate(self._model, request)
 
 
 async def test_the_real_model_answers_with_a_checked_quote(store: Store, read_in: ReadIn) -> None:
