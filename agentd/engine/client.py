@@ -117,6 +117,7 @@ class EngineClient:
 
         Requests that are under way end with `ModelUnavailable`.
         """
+        log.info("model %s: unloaded on request", self.name)
         self.held, self.error = True, None
         self._let_go("was unloaded")
         self._tried.set()

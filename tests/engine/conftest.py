@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -12,6 +13,10 @@ from agentd.engine.local import LocalModel
 from agentd.engine.settings import ModelSettings
 from agentd.errors import EngineError
 from agentd.model import Generation, Message, Request
+from tests.waiting import wait_until
+
+SMALL = ModelSettings(context=1024, threads=1)
+FAKE = ModelSettings(path="fake")
 
 Running = Callable[[ModelSettings], AbstractAsyncContextManager[EngineClient]]
 
@@ -19,7 +24,7 @@ Running = Callable[[ModelSettings], AbstractAsyncContextManager[EngineClient]]
 @pytest.fixture(scope="session")
 def model() -> LocalModel:
     """The starter model in this process; one thread, since two wait for each other on a busy machine."""
-    return LocalModel(ModelSettings(context=1024, threads=1))
+    return LocalModel(SMALL)
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +48,36 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("agentd.engine.client.SETTLE_SECONDS", 0.2)
     monkeypatch.setattr("agentd.engine.process.WATCH_SECONDS", 0.05)
     yield
+
+
+class Clock:
+    """The time as the watch over a child sees it: a slow machine is none that stands still."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def pass_stall(self) -> None:
+        """From now on a second without progress is too long."""
+        self._ahead += SMALL.stall - 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that a test can move on."""
+    moved = Clock()
+    monkeypatch.setattr("agentd.engine.process.time", moved)
+    return moved
+
+
+@pytest.fixture
+async def client(fast: None) -> AsyncIterator[EngineClient]:
+    """A client with the starter model loaded."""
+    async with running(SMALL) as client:
+        await client.wait_loaded()
+        yield client
 
 
 def ask(content: str, system: str = "You are brief.", **bounds: object) -> Request:
@@ -76,3 +111,15 @@ async def outcome(task: asyncio.Task[Generation]) -> Generation | EngineError:
         return await task
     except EngineError as error:
         return error
+
+
+LONG = ask("Tell me a very long story about a river.", max_tokens=800)
+
+
+async def begin(client: EngineClient, request: Request = LONG) -> asyncio.Task[Generation]:
+    """A request that the child is in the middle of."""
+    said: list[str] = []
+    task = asyncio.create_task(client.generate(request, said.append))
+    await wait_until(lambda: len(said) > 2 or task.done(), what="the first words")
+    assert not task.done()
+    return task

@@ -1,188 +1,38 @@
-"""The engine child as a real process: it is asked, cancelled, and dies in every way."""
+"""When there is a child for a model: at the start, on demand, after a crash, for a file that was mended."""
 
 import asyncio
+import itertools
+import logging
 import os
 import shutil
 import signal
-import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from agentd.engine import weights
 from agentd.engine.client import EngineClient
 from agentd.engine.settings import ModelSettings
 from agentd.engine.weights import find_weights
-from agentd.errors import BadSchema, EngineCrashed, EngineTimeout, ModelUnavailable, TooLong
-from agentd.model import Generation, Request
-from agentd.records import Priority
-from tests.engine.conftest import ask, outcome, running
+from agentd.errors import ModelUnavailable
+from agentd.model import Generation
+from tests.engine.conftest import FAKE, LONG, SMALL, ask, begin, outcome, running
 from tests.waiting import wait_until
 
-SMALL = ModelSettings(context=1024, threads=1)
-FAKE = ModelSettings(path="fake")
-LONG = ask("Tell me a very long story about a river.", max_tokens=800)
+BRIEF = FAKE.model_copy(update={"keep_alive": 0.2})
 
 
 @pytest.fixture
-async def client(fast: None) -> AsyncIterator[EngineClient]:
-    """A client with the starter model loaded."""
-    async with running(SMALL) as client:
-        await client.wait_loaded()
-        yield client
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the client logs."""
+    caplog.set_level(logging.INFO, "agentd.engine")
+    return caplog
 
 
-async def begin(client: EngineClient, request: Request = LONG) -> asyncio.Task[Generation]:
-    """A request that the child is in the middle of."""
-    said: list[str] = []
-    task = asyncio.create_task(client.generate(request, said.append))
-    await wait_until(lambda: len(said) > 2 or task.done(), what="the first words")
-    assert not task.done()
-    return task
-
-
-async def test_no_module_comes_from_the_folder_that_a_command_runs_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("queue", "numpy", "agentd"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
-    monkeypatch.chdir(tmp_path)
-    async with running(FAKE) as client:
-        await client.wait_loaded()
-        assert client.info.fake
-
-
-async def test_a_child_answers_tells_and_streams(client: EngineClient) -> None:
-    assert client.info.path == str(find_weights(SMALL))
-    assert client.pid not in (None, os.getpid())
-    said: list[str] = []
-    generation = await client.generate(ask("Hello", max_tokens=5), said.append)
-    assert "".join(said) == generation.text
-    assert (await client.render(ask("Hello").messages)).tokens == generation.tokens_in
-
-
-async def test_errors_of_the_child_arrive_as_what_they_are(client: EngineClient) -> None:
-    with pytest.raises(TooLong, match=r"needs .* tokens, room for 1,014"):
-        await client.generate(ask("pear " * 3000, max_tokens=10))
-    with pytest.raises(BadSchema):
-        await client.check_schema({"type": "nonsense"})
-    with pytest.raises(EngineTimeout):
-        await client.generate(ask("Tell me a story.", max_tokens=800, seconds=0.2))
-    await client.check_schema({"type": "string"})
-    assert (client.restarts, client.loaded) == (0, True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
-async def test_a_death_costs_the_request_that_was_begun_and_no_other(
-    client: EngineClient, number: signal.Signals
-) -> None:
-    begun = await begin(client)
-    waiting = asyncio.create_task(client.generate(ask("Hello", max_tokens=3)))
-    await client.render(LONG.messages)  # the child has seen what was sent before
-    dead = client.pid
-    assert dead is not None
-    os.kill(dead, number)
-    crashed, unheard = await asyncio.gather(outcome(begun), outcome(waiting))
-    assert isinstance(crashed, EngineCrashed)
-    assert f"died of {number.name}" in str(crashed)
-    assert isinstance(unheard, ModelUnavailable)
-    await wait_until(lambda: client.loaded, what="a new child")
-    assert client.pid != dead
-    assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
-
-
-async def test_a_child_that_stands_still_in_the_middle_is_replaced(fast: None) -> None:
-    async with running(SMALL.model_copy(update={"stall": 0.5})) as client:
-        await client.wait_loaded()
-        begun = await begin(client)
-        assert client.pid is not None
-        os.kill(client.pid, signal.SIGSTOP)
-        crashed = await outcome(begun)
-        assert isinstance(crashed, EngineCrashed)
-        assert "made no progress for 0.5 s" in str(crashed)
-        await wait_until(lambda: client.loaded, what="a new child")
-
-
-async def test_a_child_that_stood_still_before_it_was_asked_is_replaced(fast: None) -> None:
-    async with running(FAKE.model_copy(update={"stall": 0.5})) as client:
-        await client.wait_loaded()
-        assert client.pid is not None
-        os.kill(client.pid, signal.SIGSTOP)
-        outcomes = await asyncio.gather(
-            outcome(asyncio.create_task(client.generate(ask("Hello")))),
-            client.render(LONG.messages),
-            return_exceptions=True,
-        )
-        assert [type(outcome) for outcome in outcomes] == [ModelUnavailable, ModelUnavailable]
-        await wait_until(lambda: client.loaded, what="a new child")
-        assert (await client.generate(ask("Hello"))).text == "fake"
-
-
-async def test_an_idle_child_is_left_alone(fast: None) -> None:
-    async with running(FAKE.model_copy(update={"stall": 0.1})) as client:
-        await client.wait_loaded()
-        pid, began = client.pid, time.monotonic()
-        await wait_until(lambda: time.monotonic() - began > 6 * client.settings.stall)
-        assert (client.pid, client.restarts) == (pid, 0)
-
-
-async def test_a_child_that_outgrows_its_memory_is_replaced(fast: None) -> None:
-    async with running(FAKE.model_copy(update={"memory": 1024**2})) as client:
-        await wait_until(lambda: client.restarts >= 2, what="two replaced children")
-        assert "outgrew its memory" in str(client.error)
-        assert "of 1,048,576 bytes" in str(client.error)
-
-
-async def test_a_cancelled_request_ends_in_the_child_too(client: EngineClient) -> None:
-    begun = await begin(client)
-    begun.cancel()
-    await asyncio.wait({begun})
-    assert begun.cancelled()
-    # The child would be busy for seconds: it answers only because it let go.
-    following = await client.generate(ask("Hello", max_tokens=3, seconds=20))
-    assert following.tokens_out == 3
-    assert client.restarts == 0
-
-
-async def test_who_waits_is_served_by_urgency_then_age(client: EngineClient) -> None:
-    order: list[str] = []
-
-    async def run(name: str, priority: Priority) -> None:
-        await client.generate(ask("Hello", max_tokens=2, priority=priority))
-        order.append(name)
-
-    begun = await begin(client)
-    waiting = [
-        asyncio.create_task(run(name, priority))
-        for name, priority in [
-            ("old backfill", Priority.BACKFILL),
-            ("first", Priority.TRIGGERED),
-            ("second", Priority.TRIGGERED),
-            ("person", Priority.INTERACTIVE),
-        ]
-    ]
-    await client.render(LONG.messages)
-    begun.cancel()
-    await asyncio.gather(*waiting)
-    assert order == ["person", "first", "second", "old backfill"]
-
-
-async def test_a_listener_that_fails_costs_only_its_own_request(client: EngineClient) -> None:
-    def fail(_text: str) -> None:
-        raise RuntimeError("the listener is gone")
-
-    with pytest.raises(RuntimeError, match="listener"):
-        await client.generate(ask("Tell me a story.", max_tokens=50), fail)
-    assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
-    assert client.restarts == 0
-
-
-async def test_a_request_that_is_too_large_for_a_frame_is_too_long(
-    client: EngineClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentd.engine.frames.MAX_FRAME", 1000)
-    with pytest.raises(TooLong, match="the request is a frame of"):
-        await client.generate(ask("x" * 1000))
+def place(file: Path) -> None:
+    """Put a model at `file` in one go, as a careful copy does."""
+    shutil.copy(find_weights(SMALL), file.with_suffix(".part"))
+    file.with_suffix(".part").rename(file)
 
 
 async def test_what_is_waited_for_fails_when_the_duty_ends(fast: None) -> None:
@@ -245,3 +95,196 @@ async def test_a_model_that_is_still_loading_says_so() -> None:
         await client.generate(ask("Hello"))
     with pytest.raises(ModelUnavailable, match="still loading"):
         _ = client.info
+
+
+async def test_an_idle_model_is_sent_away_and_comes_back_when_it_is_asked(
+    fast: None, told: pytest.LogCaptureFixture
+) -> None:
+    async with running(BRIEF) as client:
+        await client.wait_loaded()
+        await wait_until(lambda: client.pid is None, what="the end of an idle child")
+        assert (client.state, client.error, client.restarts) == ("unloaded", None, 0)
+        assert client.info.fake, "it comes back"
+        answers = await asyncio.gather(*(client.generate(ask("Hello")) for _ in range(20)))
+        assert {answer.text for answer in answers} == {"fake"}
+        assert client.state == "loaded"
+    lines = [line for line in told.messages if "context" in line or "without work" in line]
+    assert lines[:3] == [
+        "model main: scripted placeholder values, no model, context 8,192",
+        "model main: unloaded after 0.2 s without work",
+        "model main: scripted placeholder values, no model, context 8,192",
+    ]
+
+
+async def test_waiting_for_an_idle_model_does_not_wake_it_and_demanding_it_does(fast: None) -> None:
+    async with running(BRIEF) as client:
+        await client.wait_loaded()
+        await wait_until(lambda: client.pid is None)
+        waiting = asyncio.create_task(client.wait_ready())
+        looks = itertools.count()
+        await wait_until(lambda: next(looks) > 10)
+        assert (waiting.done(), client.state) == (False, "unloaded")
+        client.demand()
+        assert client.state == "loading"
+        await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_model_with_something_to_do_is_not_sent_away(fast: None) -> None:
+    async with running(SMALL.model_copy(update={"keep_alive": 0.1})) as client:
+        await client.wait_loaded()
+        pid, said = client.pid, list[str]()
+        await client.generate(ask("Tell me a long story.", max_tokens=60), said.append)
+        assert client.pid == pid
+        await wait_until(lambda: client.pid is None, what="the end of an idle child")
+
+
+async def test_an_idle_model_that_cannot_be_loaded_again_says_why(fast: None, tmp_path: Path) -> None:
+    file = tmp_path / "mine.gguf"
+    place(file)
+    async with running(SMALL.model_copy(update={"path": str(file), "keep_alive": 0.1})) as client:
+        await wait_until(lambda: client.state == "unloaded")
+        file.unlink()
+        with pytest.raises(ModelUnavailable, match=f"cannot open the model {file}"):
+            await client.generate(ask("Hello"))
+        assert client.state == "failed"
+
+
+async def test_what_a_person_unloads_comes_back_for_a_person_only(fast: None) -> None:
+    async with running(FAKE) as client:
+        await client.wait_loaded()
+        await client.unload()
+        assert (client.pid, client.state, client.held, client.error) == (None, "unloaded", True, None)
+        client.demand()
+        for refused in (client.generate(ask("Hello")), client.render(LONG.messages), client.wait_loaded()):
+            with pytest.raises(ModelUnavailable, match="was unloaded") as why:
+                await refused
+            assert why.value.hint == "agentd model load main"
+        with pytest.raises(ModelUnavailable, match="was unloaded"):
+            _ = client.info
+        assert client.state == "unloaded"
+        client.demand(person=True)
+        await client.wait_loaded()
+        assert (client.held, (await client.generate(ask("Hello"))).text) == (False, "fake")
+        assert client.restarts == 0
+
+
+async def test_a_model_is_unloaded_under_its_requests_and_none_is_blamed(client: EngineClient) -> None:
+    begun = await begin(client)
+    await client.unload()
+    assert str(await outcome(begun)) == "model main was unloaded"
+    assert isinstance(await outcome(begun), ModelUnavailable)
+    await client.load_now()
+    assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
+
+
+async def test_a_model_is_unloaded_while_it_loads(fast: None) -> None:
+    async with running(SMALL) as client:
+        waiting = asyncio.create_task(client.wait_loaded())
+        await wait_until(lambda: client.pid)
+        await client.unload()
+        with pytest.raises(ModelUnavailable, match="was unloaded"):
+            await waiting
+        assert client.state == "unloaded"
+        await client.load_now()
+        assert client.loaded
+
+
+async def test_a_model_that_is_unloaded_before_it_was_started_stays_away(fast: None) -> None:
+    async with running(FAKE) as client:
+        await client.unload()
+        looks = itertools.count()
+        await wait_until(lambda: next(looks) > 10 and client.pid is None)
+        assert client.state == "unloaded"
+
+
+async def test_loading_does_not_wait_for_the_next_try(
+    fast: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.engine.client.WATCH_SECONDS", 1000.0)
+    file = tmp_path / "mine.gguf"
+    async with running(SMALL.model_copy(update={"path": str(file)})) as client:
+        for _ in range(2):
+            with pytest.raises(ModelUnavailable, match="cannot open"):
+                await asyncio.wait_for(client.load_now(), 30)
+            assert client.state == "failed"
+        place(file)
+        await asyncio.wait_for(client.load_now(), 30)
+        assert client.loaded
+
+
+async def test_loading_does_not_wait_for_the_end_of_a_backoff(
+    client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.engine.client.LAST_BACKOFF", 1000.0)
+    monkeypatch.setattr("agentd.engine.client.FIRST_BACKOFF", 1000.0)
+    monkeypatch.setattr("agentd.engine.client.STEADY_SECONDS", 0.0)  # a long life: the backoff begins anew
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    await wait_until(lambda: client.state == "failed", what="a death that was noticed")
+    await asyncio.wait_for(client.load_now(), 60)
+    assert (client.state, client.error, client.restarts) == ("loaded", None, 1)
+
+
+async def test_a_model_that_failed_can_be_given_up(fast: None, tmp_path: Path) -> None:
+    async with running(SMALL.model_copy(update={"path": str(tmp_path / "none.gguf")})) as client:
+        with pytest.raises(ModelUnavailable, match="cannot open"):
+            await client.wait_loaded()
+        await client.unload()
+        assert (client.state, client.error) == ("unloaded", None)
+
+
+async def test_a_file_that_is_replaced_is_loaded_once_nothing_is_under_way(
+    fast: None, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "mine.gguf"
+    place(file)
+    async with running(SMALL.model_copy(update={"path": str(file)})) as client:
+        await client.wait_loaded()
+        old = client.pid
+        begun = await begin(client, ask("Tell me a long story.", max_tokens=150))
+        place(file)
+        await wait_until(lambda: not client.loaded, what="no new work for the old model")
+        assert (await client.render(LONG.messages)).tokens, "it can still be asked"
+        assert client.pid == old
+        assert isinstance(await outcome(begun), Generation)
+        await wait_until(lambda: client.loaded, what="the new model")
+        assert client.pid != old
+        assert (client.restarts, client.error) == (0, None)
+        assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
+    assert len([line for line in told.messages if "replaced" in line]) == 1
+
+
+async def test_requests_that_never_end_do_not_keep_a_replaced_model_for_ever(
+    fast: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.engine.client.DRAIN_SECONDS", 0.1)
+    file = tmp_path / "mine.gguf"
+    place(file)
+    async with running(SMALL.model_copy(update={"path": str(file)})) as client:
+        await client.wait_loaded()
+        begun = await begin(client)
+        place(file)
+        assert str(await outcome(begun)) == "model main is loaded anew"
+        await client.load_now()
+        assert client.restarts == 0
+
+
+@pytest.mark.parametrize("fault", ["deleted", "text"])
+async def test_a_model_whose_file_is_gone_or_none_any_more_goes_on(
+    fast: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    looks = list[ModelSettings]()
+    monkeypatch.setattr("agentd.engine.client.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(weights, "find_weights", lambda settings: looks.append(settings) or find_weights(settings))
+    file = tmp_path / "mine.gguf"
+    place(file)
+    async with running(SMALL.model_copy(update={"path": str(file)})) as client:
+        await client.wait_loaded()
+        old = client.pid
+        file.unlink()
+        if fault == "text":
+            file.write_text("# not a model\n")
+        looks.clear()
+        await wait_until(lambda: len(looks) > 5, what="some looks at the file")
+        assert (client.pid, client.state) == (old, "loaded")
+        assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
