@@ -104,7 +104,8 @@ def _details(model: Any) -> Iterator[tuple[str, str]]:
     load = model["load"]
     yield "batch", _batch(load, model["parallel"])
     if model["cells"]:
-        kept = f"{load['prefixes']} prefixes kept" + (f", {load['evicted']} let go" if load["evicted"] else "")
+        kept = f"{load['prefixes']} {'prefix' if load['prefixes'] == 1 else 'prefixes'} kept"
+        kept += f", {load['evicted']} let go" if load["evicted"] else ""
         yield "cache", f"{load['cells_used']:,} of {model['cells']:,} tokens, {kept}"
     for device in model["memory"]:
         yield "memory", memory_text(device)
@@ -116,10 +117,11 @@ def _details(model: Any) -> Iterator[tuple[str, str]]:
 
 def _batch(load: Any, parallel: int) -> str:
     if not load["running"] and not load["waiting"]:
-        return f"idle; {parallel} requests at a time"
+        return f"idle; {parallel} {'request' if parallel == 1 else 'requests'} at a time"
     paused = f" ({load['paused']} paused)" if load["paused"] else ""
     waiting = f", {load['waiting']} waiting" if load["waiting"] else ""
-    speed = f"{load['tokens_a_second']:,.0f} tokens/s with {load['threads']} threads"
+    threads = f"{load['threads']} {'thread' if load['threads'] == 1 else 'threads'}"
+    speed = f"{load['tokens_a_second']:,.0f} tokens/s with {threads}"
     return f"{load['running']} of {parallel} running{paused}{waiting}, {speed}"
 
 

@@ -114,6 +114,14 @@ def test_a_model_that_works_tells_what_it_does_and_what_it_takes(
     ]
 
 
+def test_one_of_a_kind_is_no_plural(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    work = Load(running=1, threads=1, prefixes=1, tokens_a_second=9.0)
+    assert said(paths, capsys, loaded(work, parallel=1))[1:] == [
+        "    batch    1 of 1 running, 9 tokens/s with 1 thread",
+        "    cache    0 of 16,384 tokens, 1 prefix kept",
+    ]
+
+
 def test_a_model_that_rests_says_so_and_no_more_than_there_is(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
