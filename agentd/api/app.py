@@ -11,8 +11,9 @@ What stands behind them is the `Daemon` protocol. Errors are the `ErrorShape`, w
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 import pydantic
@@ -22,13 +23,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from agentd.api.shapes import JobShape, StatusShape
 from agentd.errors import AgentdError, EngineError, InputError, InternalError, NotFound, TaskError
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
 
-Parts = AsyncIterator[dict[str, Any]]
+Parts = AsyncGenerator[dict[str, Any], None]
 Report = Callable[[], Awaitable[StatusShape]]
 
 
@@ -163,7 +165,7 @@ async def _stream(request: Request, parts: Parts) -> Response:
         beginning.cancel()
         leaving.cancel()
 
-    async def lines() -> AsyncIterator[bytes]:
+    async def lines() -> AsyncGenerator[bytes, None]:
         try:
             if first is not None:
                 yield _line(first)
@@ -175,7 +177,20 @@ async def _stream(request: Request, parts: Parts) -> Response:
             yield _line({"type": "error", "error": _internal(mistake).to_wire()})
             raise
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    return _Lines(parts, lines())
+
+
+class _Lines(StreamingResponse):
+    """Lines of JSON. However it ends, what makes them is closed before its task goes on."""
+
+    def __init__(self, parts: Parts, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._parts, self._lines = parts, lines
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it all, or what is read of it."""
+        async with contextlib.aclosing(self._parts), contextlib.aclosing(self._lines):
+            await super().stream_response(send)
 
 
 async def _gone(request: Request) -> None:

@@ -14,18 +14,29 @@ from agentd.errors import AgentdError, EngineCrashed, NotFound, UnknownTask
 from agentd.paths import Paths
 from tests.waiting import wait_until
 
+MODELS = {"main": {"state": "loaded"}, "a/ä b": {"state": "unloaded"}}
+PART = 100_000  # bytes of each part of a stream that never ends
+
 
 class ScriptedDaemon:
     """Says what it was told to say, and notes what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.begun = asyncio.Event()  # a stream that says nothing for long
         self.closed = asyncio.Event()  # a stream came to its end, one way or another
+        self.given = 0  # parts of a stream that never ends
 
     async def run(self, body: RunBody) -> Parts:
         self.asked.append(body)
         if body.task == "unknown":
             raise UnknownTask("there is no task `unknown`")
+        if body.task == "slow":
+            try:
+                self.begun.set()
+                await asyncio.Event().wait()
+            finally:
+                self.closed.set()
         yield {"type": "added", "jobs": [1]}
         if body.task == "crash":
             raise EngineCrashed("the engine died", hint="agentd status")
@@ -36,6 +47,10 @@ class ScriptedDaemon:
     async def ask(self, body: AskBody) -> Parts:
         try:
             yield {"type": "text", "text": "one"}
+            while body.question == "everything?":
+                self.given += 1
+                await asyncio.sleep(0)
+                yield {"type": "text", "text": "x" * PART}
             await asyncio.Event().wait()
         finally:
             self.closed.set()
@@ -52,6 +67,14 @@ class ScriptedDaemon:
     async def rerun_stale(self) -> list[int]:
         return [7]
 
+    async def load_model(self, name: str) -> None:
+        if name not in MODELS:
+            raise NotFound(f"there is no model `{name}`", hint="agentd model list")
+        self.asked.append(("load", name))
+
+    async def unload_model(self, name: str) -> None:
+        self.asked.append(("unload", name))
+
 
 @pytest.fixture
 def daemon() -> ScriptedDaemon:
@@ -61,7 +84,7 @@ def daemon() -> ScriptedDaemon:
 @pytest.fixture
 async def socket_path(paths: Paths, daemon: ScriptedDaemon) -> AsyncIterator[Path]:
     async def report() -> Any:
-        return {"pid": 1}
+        return {"pid": 1, "models": MODELS}
 
     with bound_socket(paths.socket) as sock:
         server = Server(create_app(daemon, report))

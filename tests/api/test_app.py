@@ -1,4 +1,6 @@
+import asyncio
 import json
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from agentd.api import app
 from agentd.api.app import RunBody
 from agentd.api.shapes import ErrorShape
-from tests.api.conftest import ScriptedDaemon
+from tests.api.conftest import MODELS, ScriptedDaemon
 from tests.waiting import wait_until
 
 
@@ -27,7 +29,7 @@ async def parts_of(http: httpx.AsyncClient, path: str, body: object) -> list[dic
 
 async def test_status_is_what_the_daemon_reports(http: httpx.AsyncClient) -> None:
     response = await http.get("/v1/status")
-    assert (response.status_code, response.json()) == (200, {"pid": 1})
+    assert (response.status_code, response.json()) == (200, {"pid": 1, "models": MODELS})
 
 
 async def test_a_run_is_a_stream_of_events(http: httpx.AsyncClient, daemon: ScriptedDaemon) -> None:
@@ -134,3 +136,29 @@ async def test_a_client_that_goes_away_ends_its_stream(http: httpx.AsyncClient, 
             break
         assert not daemon.closed.is_set()
     await wait_until(daemon.closed.is_set)
+
+
+async def test_a_client_that_goes_away_before_the_first_part_ends_its_stream_too(
+    http: httpx.AsyncClient, daemon: ScriptedDaemon
+) -> None:
+    asking = asyncio.create_task(http.post("/v1/run", json={"task": "slow"}))
+    await daemon.begun.wait()
+    assert not daemon.closed.is_set()
+    asking.cancel()
+    await wait_until(daemon.closed.is_set)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("what", ["load", "unload"])
+async def test_a_model_is_loaded_and_unloaded_by_its_name(
+    http: httpx.AsyncClient, daemon: ScriptedDaemon, name: str, what: str
+) -> None:
+    response = await http.post(f"/v1/models/{quote(name, safe='')}/{what}")
+    assert (response.status_code, response.json()) == (200, MODELS[name])
+    assert daemon.asked == [(what, name)]
+
+
+async def test_a_model_that_is_unknown_is_not_found(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/models/huge/load")
+    assert response.status_code == 404
+    assert error_of(response)["hint"] == "agentd model list"

@@ -15,6 +15,7 @@ import pytest
 from agentd.api import server
 from agentd.api.server import bound_socket, peer_user
 from agentd.paths import Paths
+from tests.api.conftest import PART, ScriptedDaemon
 from tests.waiting import wait_until
 
 GET = b"GET /v1/status HTTP/1.1\r\nHost: agentd\r\n\r\n"
@@ -136,7 +137,7 @@ async def test_a_header_that_is_dripped_is_cut_off(
     async with connected(socket_path) as (reader, writer):
         if first:
             writer.write(first)
-            assert b"200 OK" in await reader.readuntil(b'{"pid":1}')
+            assert b"200 OK" in await reader.readuntil(b"}}}")
         writer.write(GET.removesuffix(b"\r\n"))
         dripping = asyncio.create_task(drip(writer))
         assert await read_all(reader) == b""
@@ -150,6 +151,36 @@ async def test_an_answer_that_takes_longer_than_a_header_is_not_cut_off(
     with pytest.raises(httpx.ReadTimeout):
         # The stream stays open until the client has had enough of it.
         await http.post("/v1/ask", json={"question": "when?"}, timeout=0.6)
+
+
+ASK = b'{"question": "everything?"}'
+
+
+async def test_a_client_that_does_not_read_holds_little_and_is_cut_off(
+    socket_path: Path, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 0.3)
+    async with connected(socket_path) as (reader, writer):
+        writer.write(b"POST /v1/ask HTTP/1.1\r\nHost: agentd\r\nContent-Length: %d\r\n\r\n%s" % (len(ASK), ASK))
+        # This end reads no more than its own buffer takes, and then nothing.
+        await asyncio.wait_for(daemon.closed.wait(), 30)
+        assert daemon.given * PART < 2 * 1024**2
+        assert await read_all(reader) != b""
+    async with connected(socket_path) as (reader, writer):
+        writer.write(GET)
+        assert b"200 OK" in await reader.readline()
+
+
+async def test_a_client_that_reads_slowly_gets_everything(
+    socket_path: Path, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 5.0)
+    async with connected(socket_path) as (reader, writer):
+        writer.write(b"POST /v1/ask HTTP/1.1\r\nHost: agentd\r\nContent-Length: %d\r\n\r\n%s" % (len(ASK), ASK))
+        for _ in range(50):
+            assert len(await reader.readexactly(PART)) == PART
+            await asyncio.sleep(0)
+        assert not daemon.closed.is_set()
 
 
 @pytest.mark.parametrize("raw", [b"\0\0\0\0\r\n\r\n", b"x" * 100_000])
