@@ -11,7 +11,7 @@ from agentd.paths import SOCKET_PATH_LIMIT, find_paths
 
 def test_agentd_home_puts_everything_under_one_folder(home: Path) -> None:
     found = find_paths()
-    places = (found.config, found.tasks, found.database, found.log, found.lock, found.socket)
+    places = (found.config, found.tasks, found.database, found.models, found.log, found.lock, found.socket)
     assert all(place.is_relative_to(home) for place in places)
     assert len(set(places)) == len(places)
 
@@ -22,7 +22,7 @@ def test_without_it_the_platform_decides(monkeypatch: pytest.MonkeyPatch, tmp_pa
         monkeypatch.setenv(f"XDG_{name}", str(tmp_path / name))
     monkeypatch.setenv("HOME", str(tmp_path))
     found = find_paths()
-    places = (found.config, found.tasks, found.database, found.log, found.lock, found.socket)
+    places = (found.config, found.tasks, found.database, found.models, found.log, found.lock, found.socket)
     assert all(place.is_relative_to(tmp_path) and "agentd" in str(place) for place in places)
 
 

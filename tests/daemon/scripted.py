@@ -60,6 +60,14 @@ class ScriptedEngine:
         self.demands += 1
         self.held = self.held and not person
 
+    async def load_now(self) -> None:
+        self.demand(person=True)
+        self.ready.set()
+
+    async def unload(self) -> None:
+        self.held = True
+        self.ready.clear()
+
     async def wait_ready(self) -> None:
         await self.ready.wait()
 

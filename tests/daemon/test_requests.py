@@ -101,7 +101,8 @@ async def test_a_dry_run_shows_the_prompt_and_its_room_and_runs_nothing(
     assert await agent.store.read(queue.find) == []
 
 
-async def test_jobs_are_cancelled_and_retried(agent: Agent, alone: Requests, write_note: WriteNote) -> None:
+async def test_jobs_are_cancelled_and_retried(agent: Agent, write_note: WriteNote) -> None:
+    alone = Requests(agent, {})  # no worker, which would see the job that was added
     job_id = (await agent.submit("note-tagging", [write_note()], None, now()))[0]
     assert (await alone.cancel(job_id))["state"] == "cancelled"
     agent.added.clear()
@@ -178,3 +179,54 @@ async def test_who_goes_away_from_an_answer_ends_it(alone: Requests, monkeypatch
     assert (await anext(parts))["text"] == "word"
     await parts.aclose()  # type: ignore[attr-defined]
     await wait_until(ended.is_set)
+
+
+async def test_models_are_loaded_and_unloaded_by_name(
+    agent: Agent, alone: Requests, engine: ScriptedEngine
+) -> None:
+    await alone.unload_model("main")
+    assert (engine.state, agent.engines["big"].state) == ("unloaded", "loaded")
+    await alone.load_model("main")
+    assert engine.state == "loaded"
+    for refused in (alone.load_model("huge"), alone.unload_model("huge")):
+        with pytest.raises(NotFound, match=r"no model `huge`: the config has main, big") as why:
+            await refused
+        assert why.value.hint == "agentd model list"
+
+
+@pytest.mark.parametrize("what", ["run", "render", "ask"])
+async def test_whoever_asks_brings_an_unloaded_model_back(
+    alone: Requests, engine: ScriptedEngine, what: str
+) -> None:
+    await alone.unload_model("main")
+    body = {"task": "note-tagging", "text": "# Pears"}
+    with pytest.raises(ModelUnavailable):  # this engine is loaded by nobody
+        match what:
+            case "run":
+                await collect(alone.run(RunBody(**body)))
+            case "render":
+                await alone.render(RenderBody(**body))
+            case "ask":
+                await collect(alone.ask(AskBody(question="When?")))
+    assert (engine.held, engine.demands) == (False, 1)
+
+
+async def test_a_run_whose_model_is_unloaded_says_so_and_its_job_waits(
+    agent: Agent, alone: Requests, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    begun = asyncio.Event()
+
+    async def cut_off() -> str:
+        begun.set()
+        await wait_until(lambda: engine.held)
+        raise ModelUnavailable("model main was unloaded")
+
+    engine.answers = [cut_off]
+    run = asyncio.create_task(collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())]))))
+    await begun.wait()
+    await alone.unload_model("main")
+    with pytest.raises(ModelUnavailable, match="main was unloaded") as why:
+        await run
+    assert why.value.hint == "agentd model load main"
+    (job,) = await agent.store.read(queue.find)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
