@@ -1,0 +1,46 @@
+"""`agentd model`: what it shows, what it refuses; with a daemon, see `acceptance/test_models.py`."""
+
+from agentd.api.shapes import ModelShape
+from agentd.cli.text import loaded_text, memory_text
+from agentd.paths import Paths
+from tests.cli.conftest import Cli
+from tests.shapes import check_shape
+
+TWO = "models:\n  main: {path: fake}\n  big: {path: /models/big.gguf}\n"
+
+
+def test_models_are_listed_without_a_daemon_too(cli: Cli, paths: Paths) -> None:
+    paths.config.write_text(TWO)
+    listed = cli("model", "list", "--json").json
+    check_shape(listed, dict[str, ModelShape])
+    assert {name: (shape["path"], shape["state"]) for name, shape in listed.items()} == {
+        "main": ("fake", "unloaded"),
+        "big": ("/models/big.gguf", "unloaded"),
+    }
+    table = cli("model")
+    assert table.code == 0
+    assert [line.split() for line in table.out.splitlines()] == [
+        ["model", "state", "what", "why"],
+        ["main", "unloaded", "fake"],
+        ["big", "unloaded", "/models/big.gguf"],
+    ]
+
+
+def test_loading_and_unloading_need_a_daemon(cli: Cli, fake: Paths) -> None:
+    for words in (["load"], ["load", "main"], ["unload"], ["unload", "main"], ["load", "--json"]):
+        ran = cli("model", *words)
+        assert (ran.code, ran.out) == (3, "")
+        assert ran.err.endswith("error: The daemon is not running.\nnext:  agentd start --detach\n")
+
+
+def test_what_is_in_memory_is_told_in_a_line_and_one_for_each_device() -> None:
+    shape = {
+        "description": "llama 8B Q4_K",
+        "context": 8192,
+        "kv_cache": "q8_0/q8_0",
+        "gpu_layers": 20,
+        "layers": 32,
+    }
+    assert loaded_text(shape) == "llama 8B Q4_K, context 8,192, KV cache q8_0/q8_0, 20 of 32 layers on a GPU"
+    device = {"device": "CUDA0", "weights": 3 * 1024**3, "kv_cache": 90 * 1024**2, "compute": 0}
+    assert memory_text(device) == "CUDA0: weights 3.0 GiB, KV cache 90 MiB"
