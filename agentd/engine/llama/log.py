@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 from collections import deque
+from typing import ClassVar
 
 # Without this an abort inside ggml spawns a debugger, which hangs where nobody watches.
 os.environ.setdefault("GGML_NO_BACKTRACE", "1")
@@ -25,12 +26,15 @@ _BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([
 class LogTail:
     """The last lines that llama.cpp logged."""
 
+    # The one that llama.cpp calls now, whoever still reads it: it speaks long after loading, above all when
+    # something fails, and ctypes keeps no reference of its own. A callback that was collected is a crash.
+    _installed: ClassVar["LogTail | None"] = None
+
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=400)
-        # ctypes keeps no reference of its own; without this one the callback is collected and the next
-        # log line crashes.
         self._callback = llama_cpp.llama_log_callback(self._write)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+        LogTail._installed = self
 
     def _write(self, level: int, text: bytes | None, _user_data: object) -> None:
         if level == _DEBUG:
