@@ -19,3 +19,5 @@ class Choice:
     prompt_rate: float  # tokens a second that a full batch evaluates
     decode_rate: float  # tokens a second over all sequences, one token each a step
     measured: str  # when, UTC
+    sha256: str = ""  # of the file that it was measured with; for another one it means nothing
+    gain: float = 1.0  # jobs a minute, as a multiple of those with the defaults

@@ -32,11 +32,16 @@ class LocalModel:
     def __init__(self, settings: ModelSettings, choice: Choice | None = None, folder: Path | None = None) -> None:
         loaded = load(settings, choice, folder)
         self.info: ModelInfo = loaded.info
-        self._model = loaded.model
+        self._model, self._context = loaded.model, loaded.context
         self._template = ChatTemplate(self._model.chat_template, self._model.bos_text, self._model.eos_text)
         self._compile = Compiler(self._model.constraint_tokenizer())
         self._batch = loaded.open_batch()
         self._baselines: dict[tuple[Any, ...], list[float]] = {}
+
+    def close(self) -> None:
+        """Free the model: nothing can be asked of it any more."""
+        self._context.close()
+        self._model.close()
 
     @property
     def busy(self) -> bool:

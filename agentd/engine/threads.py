@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def wanted_threads(cores: int, most: int, others: Iterable[float]) -> int:
 def usable_cores(own_cgroup: Path = _OWN_CGROUP, cgroups: Path = _CGROUPS) -> int:
     """Cores that this process may use: its affinity, and the quota of its control groups where there is one."""
     quota = _quota(own_cgroup, cgroups)
-    cores = len(_own_cores())
+    cores = len(own_cores())
     return cores if quota >= cores else max(1, round(quota))
 
 
@@ -60,34 +60,37 @@ class Threads:
     """The number of threads for the next step; not more than `most`, which the user or `tune` chose."""
 
     def __init__(self, most: int) -> None:
-        self._cores = _own_cores()
+        self._cores = own_cores()
         self._most = min(most, usable_cores())
-        self._last = self._sample(time.monotonic())
+        self._last = take_sample(self._cores, time.monotonic())
         self._looks: deque[tuple[float, float]] = deque()  # when, and cores' worth of others
 
     def look(self, now: float) -> int:
         """Threads to compute with; `now` is of `time.monotonic`. It looks at most four times a second."""
         if now - self._last.at >= LOOK_SECONDS:
-            sample = self._sample(now)
+            sample = take_sample(self._cores, now)
             self._looks.append((now, others_between(self._last, sample)))
             self._last = sample
             while self._looks[0][0] < now - CALM_SECONDS:
                 self._looks.popleft()
         return wanted_threads(len(self._cores), self._most, (others for _, others in self._looks))
 
-    def _sample(self, now: float) -> Sample:
-        times = psutil.cpu_times(percpu=True)
-        busy = sum(
-            seconds
-            for core in self._cores
-            if core < len(times)
-            for name, seconds in times[core]._asdict().items()
-            if name not in _NOT_BUSY
-        )
-        return Sample(at=now, busy=busy, own=time.process_time())
+
+def take_sample(cores: Sequence[int], now: float) -> Sample:
+    """What was used of these cores until `now`, of `time.monotonic`."""
+    times = psutil.cpu_times(percpu=True)
+    busy = sum(
+        seconds
+        for core in cores
+        if core < len(times)
+        for name, seconds in times[core]._asdict().items()
+        if name not in _NOT_BUSY
+    )
+    return Sample(at=now, busy=busy, own=time.process_time())
 
 
-def _own_cores() -> list[int]:
+def own_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
