@@ -152,7 +152,8 @@ class EngineClient:
         """Keep a child alive while one is wanted, until cancelled."""
         backoff = FIRST_BACKOFF
         self.error = None
-        self._tried.clear()
+        if not self.held:
+            self._tried.clear()
         try:
             while True:
                 await self._wanted.wait()
