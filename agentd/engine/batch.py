@@ -96,9 +96,10 @@ class Batch:
         return [News(number, error=Cancelled())]
 
     def step(self) -> list[News]:
-        """Evaluate one batch, and tell what became of whom."""
+        """Evaluate one batch, and tell what became of whom; who begins is told before anything is evaluated."""
         began = self._clock()
-        news = self._expire(began) + self._admit(began)
+        if news := self._expire(began) + self._admit(began):
+            return news  # should a prompt kill this process, it must be known that it was in here
         turns = [_turn(member) for member in self._running.values()]
         grants = schedule.share(turns, self._pace.budget, self._steps)
         pieces = self._cut(grants)
@@ -108,9 +109,9 @@ class Batch:
             try:
                 rows = self._context.decode([piece.segment for piece in pieces])
             except EngineError as error:
-                return news + self._fail_all(error)
+                return self._fail_all(error)
             self._note(pieces, self._clock() - before)
-            news += self._hand_out(pieces, rows)
+            news = self._hand_out(pieces, rows)
         taken = self._clock() - began
         self._pass_over({piece.member.entry.number for piece in pieces}, taken)
         self._steps += 1
@@ -172,7 +173,7 @@ class Batch:
         self._prefixes.evict(self._context.cells - promised)
         if not member.joined:  # only now is there room for what comes from the folder
             member.joined = self._prefixes.restore(entry.prefix)
-        return self._resume(member, None)
+        return [News(entry.number, started=True), *self._resume(member, None)]
 
     def _note(self, pieces: Sequence[Piece], seconds: float) -> None:
         """Share the time of a step among those who took part, by tokens."""
@@ -188,9 +189,6 @@ class Batch:
         members = dict[int, Member]()
         for piece in pieces:
             member, wanted = piece.member, piece.segment.outputs
-            if not member.started:
-                member.started = True
-                news.append(News(member.entry.number, started=True))
             before = member.prefix_left
             member.take(piece, rows[row : row + wanted])
             row += wanted

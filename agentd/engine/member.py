@@ -73,7 +73,6 @@ class Member:
     joined: bool = False  # whether it stands on a kept prefix
     held: int = 0  # tokens in its sequence
     cached: int = 0  # tokens of its prompt that were there already
-    started: bool = False
     passed_over: float = 0.0  # seconds
     engine_seconds: float = 0.0
     _tracks: list[Track] = field(default_factory=list)
