@@ -125,6 +125,20 @@ class EngineClient:
         if self._child:
             await self._child.gone.wait()
 
+    async def renew(self, why: str) -> None:
+        """Let the child finish what it owes, and start another, with the choice and the file as they are then."""
+        child = self._child
+        if child is None:
+            return
+        log.info("model %s: %s; it is loaded anew", self.name, why)
+        self._ready.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while child.busy:
+                    await asyncio.sleep(WATCH_SECONDS)
+        self._tried.clear()
+        child.dismiss("is loaded anew")
+
     async def wait_ready(self) -> None:
         """Wait until a model is loaded and takes new work, however long that takes."""
         await self._ready.wait()
@@ -222,7 +236,7 @@ class EngineClient:
             if look != found:
                 found, since = look, now
             if found not in (None, looked) and now - since >= SETTLE_SECONDS:
-                return await self._replace(child)
+                return await self.renew("its file was replaced")
             if child.busy or not self._ready.is_set():
                 self._used = now
             elif keep_alive != "forever" and now - self._used > keep_alive:
@@ -230,17 +244,6 @@ class EngineClient:
                 self._let_go(f"was idle for {keep_alive:g} s")
                 self._tried.clear()
                 return None
-
-    async def _replace(self, child: EngineProcess) -> None:
-        """Let a child finish what it owes, and send it away; the next one loads what is in the file now."""
-        log.info("model %s: its file was replaced and is loaded anew", self.name)
-        self._ready.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while child.busy:
-                    await asyncio.sleep(WATCH_SECONDS)
-        self._tried.clear()
-        child.dismiss("is loaded anew")
 
     def _let_go(self, why: str) -> None:
         self._wanted.clear()

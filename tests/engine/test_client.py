@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentd.engine import weights
+from agentd.engine.choice import Choice
 from agentd.engine.client import EngineClient
 from agentd.engine.settings import ModelSettings
 from agentd.engine.weights import find_weights
@@ -252,6 +253,14 @@ async def test_a_file_that_is_replaced_is_loaded_once_nothing_is_under_way(
         assert (client.restarts, client.error) == (0, None)
         assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
     assert len([line for line in told.messages if "replaced" in line]) == 1
+
+
+async def test_what_was_measured_is_taken_up_by_the_next_child(client: EngineClient) -> None:
+    assert client.info.kv_cache == "q8_0/q8_0"
+    client.choice = Choice(1, 64, 2, "f16", "f16", "", 1.0, 1.0, "")
+    await client.renew("it was tuned")
+    await client.load_now()
+    assert (client.info.kv_cache, client.info.parallel, client.restarts) == ("f16/f16", 2, 0)
 
 
 async def test_requests_that_never_end_do_not_keep_a_replaced_model_for_ever(
