@@ -18,6 +18,9 @@ import psutil
 LOOK_SECONDS = 0.25  # the system counts in hundredths of a second: a shorter look sees too little
 CALM_SECONDS = 1.5  # for so long a core must have been free before a thread returns to it
 
+_FULL = 0.95  # of the cores: a machine that is busier has none to give
+_LEAST_OWN = 0.01  # cores: keeps a process that got nothing from dividing by it
+
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 # Linux counts what a guest used a second time; the other two are no use of a core.
@@ -39,13 +42,27 @@ def others_between(before: Sample, after: Sample) -> float:
     return max(used / (after.at - before.at), 0.0)
 
 
+def others_wanted(before: Sample, after: Sample, cores: int, threads: int) -> float:
+    """Cores' worth of CPU that others would have used, had this process and its `threads` not been there.
+
+    Where all cores are busy and this process got less than its threads could take, everybody was cut short alike,
+    and the others wanted that much more: without this, three neighbours on four cores look like two and a half,
+    and two threads stay where one has room.
+    """
+    others = others_between(before, after)
+    own = (after.own - before.own) / (after.at - before.at)
+    if others + own > _FULL * cores and own < threads:
+        others *= threads / max(own, _LEAST_OWN)
+    return others
+
+
 def wanted_threads(cores: int, most: int, others: Iterable[float]) -> int:
     """Threads for the cores that the others leave, 1 to `most`.
 
     `others` are the last looks: it takes one to give a core up, and all of them to take it back, or else the
     count would follow every twitch. A core counts as taken from the half of it.
     """
-    free = math.floor(cores - max(others, default=0.0) + 0.5)
+    free = math.floor(cores - min(max(others, default=0.0), cores) + 0.5)
     return max(1, min(free, most))
 
 
@@ -62,6 +79,7 @@ class Threads:
     def __init__(self, most: int) -> None:
         self._cores = own_cores()
         self._most = min(most, usable_cores())
+        self._threads = self._most
         self._last = take_sample(self._cores, time.monotonic())
         self._looks: deque[tuple[float, float]] = deque()  # when, and cores' worth of others
 
@@ -69,11 +87,13 @@ class Threads:
         """Threads to compute with; `now` is of `time.monotonic`. It looks at most four times a second."""
         if now - self._last.at >= LOOK_SECONDS:
             sample = take_sample(self._cores, now)
-            self._looks.append((now, others_between(self._last, sample)))
+            others = others_wanted(self._last, sample, len(self._cores), self._threads)
+            self._looks.append((now, others))
             self._last = sample
             while self._looks[0][0] < now - CALM_SECONDS:
                 self._looks.popleft()
-        return wanted_threads(len(self._cores), self._most, (others for _, others in self._looks))
+            self._threads = wanted_threads(len(self._cores), self._most, (wanted for _, wanted in self._looks))
+        return self._threads
 
 
 def take_sample(cores: Sequence[int], now: float) -> Sample:
@@ -116,6 +136,6 @@ def _read_quota(file: Path) -> float:
     """Cores of one "MICROSECONDS PERIOD" or "max PERIOD"; the root has no such file."""
     try:
         granted, period = file.read_text().split()
+        return math.inf if granted == "max" else int(granted) / int(period)
     except (OSError, ValueError):
         return math.inf
-    return math.inf if granted == "max" else int(granted) / int(period)
