@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentd.records import Coverage, Document, Event, Passage, Priority, Result
+from agentd.store.choices import StoredChoice
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -43,3 +44,22 @@ def make_result(output: dict[str, Any] | None = None, **given: Any) -> Result:
         "probabilities": {"kind": {"note": 0.75, "list": 0.25}},
     }
     return Result(**values | given)
+
+
+def make_choice(**given: Any) -> StoredChoice:
+    values: dict[str, Any] = {
+        "sha256": "ab" * 32,
+        "machine": "AMD EPYC, 2 of 2 cores, 32 GiB",
+        "build": "0.3.36-0123456789abcdef",
+        "threads": 2,
+        "batch": 256,
+        "parallel": 16,
+        "kv_cache_k": "f16",
+        "kv_cache_v": "q8_0",
+        "weights": "q8_0",
+        "prompt_rate": 561.5,
+        "decode_rate": 240.25,
+        "gain": 2.125,
+        "measured": "2026-05-04T03:02:01Z",
+    }
+    return StoredChoice(**values | given)

@@ -72,6 +72,25 @@ CREATE TABLE positions (
 ) STRICT, WITHOUT ROWID
 """
 
+_CHOICES = """
+CREATE TABLE choices (
+  sha256 TEXT NOT NULL,      -- of the model's file
+  machine TEXT NOT NULL,     -- processor, cores, memory and GPUs
+  build TEXT NOT NULL,       -- of llama.cpp
+  threads INTEGER NOT NULL,
+  batch INTEGER NOT NULL,    -- tokens a step, at most
+  parallel INTEGER NOT NULL, -- requests at the same time
+  kv_cache_k TEXT NOT NULL,
+  kv_cache_v TEXT NOT NULL,
+  weights TEXT NOT NULL,     -- type of a converted copy; empty for the file as it is
+  prompt_rate REAL NOT NULL, -- tokens a second, the best of all sizes of a step
+  decode_rate REAL NOT NULL, -- tokens a second, the best over all numbers of requests
+  gain REAL NOT NULL,        -- jobs a minute, as a multiple of those with the defaults
+  measured TEXT NOT NULL,
+  PRIMARY KEY (sha256, machine)
+) STRICT, WITHOUT ROWID
+"""
+
 _TEXT_INDEX = """
 CREATE VIRTUAL TABLE {table}_fts USING fts5
   (text, content='{table}', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')
@@ -127,3 +146,8 @@ def _second(db: Database) -> None:
         "CREATE INDEX results_by_task ON results (task, id)",
     ):
         db.execute(statement)
+
+
+@migrations(name="0003_choices")
+def _third(db: Database) -> None:
+    db.execute(_CHOICES)

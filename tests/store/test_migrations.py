@@ -9,13 +9,14 @@ import pytest
 
 from agentd.errors import NewerDatabase, StoreError
 from agentd.records import JobState
-from agentd.store import checksums, positions, queue, results, search
+from agentd.store import checksums, choices, positions, queue, results, search
 from agentd.store.database import Store, connect, migrate
-from tests.making import NOW, make_document, make_result
+from tests.making import NOW, make_choice, make_document, make_result
 from tests.store.dump import FIXTURES, dump, schema
 
 # What results of a released schema did not know yet.
 UNKNOWN: dict[str, dict[str, Any]] = {"schema_0001": {"engine_seconds": 0.0, "probabilities": {}}}
+WITHOUT_CHOICES = {"schema_0001", "schema_0002"}
 RELEASED = sorted(FIXTURES.glob("schema_*.sql"))
 
 
@@ -56,6 +57,9 @@ async def test_a_database_of_a_released_schema_is_opened_with_all_it_holds(fixtu
         assert len(await store.read(positions.load, "note-tagging", "/notes/")) == 4
         assert await store.read(positions.was_scanned, "note-tagging", "/notes")
         assert await store.read(checksums.get, "/models/m.gguf", 100, 1, 7) == "ab" * 32
+        choice = make_choice()
+        found = await store.read(choices.get, choice.sha256, choice.machine)
+        assert found == (None if fixture.stem in WITHOUT_CHOICES else choice)
         # It goes on working: the job that waited is done, and found.
         job = await store.write(queue.claim, "boot:1:2", "main", NOW)
         assert job is not None
@@ -148,4 +152,8 @@ def test_processes_that_open_a_new_home_at_once_make_one_schema(tmp_path: Path) 
         names = look(
             tmp_path / f"{number}.db", lambda c: c.execute("SELECT name FROM _sqlite_migrations").fetchall()
         )
-        assert names == [("0001_jobs_results_documents",), ("0002_shares_and_probabilities",)]
+        assert names == [
+            ("0001_jobs_results_documents",),
+            ("0002_shares_and_probabilities",),
+            ("0003_choices",),
+        ]
