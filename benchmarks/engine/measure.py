@@ -106,9 +106,9 @@ async def timed(running: Running, jobs: Sequence[Job], width: int) -> tuple[Run,
 
 
 def _first(jobs: Sequence[Job]) -> list[Job]:
-    """A job of next to no words after the same instructions."""
-    shared = jobs[0].messages[:-1]
-    return [dataclasses.replace(jobs[0], messages=(*shared, Message("user", "…")), max_tokens=2)]
+    """A job of next to no words after the same instructions, with more of an answer than the schema dictates."""
+    messages = (*jobs[0].messages[:-1], Message("user", "…"))
+    return [dataclasses.replace(jobs[0], messages=messages, max_tokens=16)]
 
 
 async def direct(question: dict[str, Any]) -> dict[str, Any]:
