@@ -6,9 +6,11 @@ end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
     {settings, choice, folder}   first frame        {type: ready, info} or {type: failed, error}
-    {id, op: generate, stream, …}                   {id, type: started}, {id, type: text, text}… if streamed,
+    {id, op: generate, stream, …}                   {id, type: started}: should this process die now, it may be to blame,
+                                                    {id, type: waiting}: not any more, until it is started again,
+                                                    {id, type: text, text}… if streamed,
                                                     {id, type: done, value} or {id, type: error, error}
-    {id, op: render | check, …}                     the same, without text
+    {id, op: render | check, …}                     started, then done or error
     {id, op: cancel}                                the request ends with the error `cancelled`
                                                     {type: load, load} once a second while it works, once after
 """
@@ -119,11 +121,14 @@ class Child:
 
     def _answer(self, backend: Backend, frame: Frame) -> None:
         number = frame["id"]
+        if frame["op"] != "cancel":
+            self._send({"id": number, "type": "started"})
         match frame["op"]:
             case "generate":
                 backend.add(number, _request(frame))
                 if frame["stream"]:
                     self._streamed.add(number)
+                self._send({"id": number, "type": "waiting"})
             case "cancel":
                 for news in backend.cancel(number):
                     self._tell(news)

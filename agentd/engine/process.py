@@ -189,6 +189,8 @@ class EngineProcess:
         match frame["type"]:
             case "started":
                 call.started = True
+            case "waiting":
+                call.started = False
             case "text":
                 self._pass_on(call, frame["text"])
             case "done":
