@@ -6,8 +6,9 @@ end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
     {settings, choice, folder}   first frame        {type: ready, info} or {type: failed, error}
-    {id, op: generate, stream, …}                   {id, type: started}: should this process die now, it may be to blame,
-                                                    {id, type: waiting}: not any more, until it is started again,
+    {id, op: generate, stream, …}                   {id, type: started}: if this process dies now,
+                                                    it may be why, {id, type: waiting}: not any more,
+                                                    and started again with its first step,
                                                     {id, type: text, text}… if streamed,
                                                     {id, type: done, value} or {id, type: error, error}
     {id, op: render | check, …}                     started, then done or error

@@ -52,22 +52,21 @@ async def test_errors_of_the_child_arrive_as_what_they_are(client: EngineClient)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
-async def test_a_death_costs_the_request_that_was_begun_and_no_other(
-    client: EngineClient, number: signal.Signals
-) -> None:
-    begun = await begin(client)
-    waiting = asyncio.create_task(client.generate(ask("Hello", max_tokens=3)))
-    await client.render(LONG.messages)  # the child has seen what was sent before
-    dead = client.pid
-    assert dead is not None
-    os.kill(dead, number)
-    crashed, unheard = await asyncio.gather(outcome(begun), outcome(waiting))
-    assert isinstance(crashed, EngineCrashed)
-    assert f"died of {number.name}" in str(crashed)
-    assert isinstance(unheard, ModelUnavailable)
-    await wait_until(lambda: client.loaded, what="a new child")
-    assert client.pid != dead
-    assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
+async def test_a_death_costs_the_request_that_was_begun_and_no_other(number: signal.Signals) -> None:
+    async with running(SMALL.model_copy(update={"parallel": 1})) as client:
+        begun = await begin(client)
+        waiting = asyncio.create_task(client.generate(ask("Hello", max_tokens=3)))
+        await client.render(LONG.messages)  # the child has seen what was sent before
+        dead = client.pid
+        assert dead is not None
+        os.kill(dead, number)
+        crashed, unheard = await asyncio.gather(outcome(begun), outcome(waiting))
+        assert isinstance(crashed, EngineCrashed)
+        assert f"died of {number.name}" in str(crashed)
+        assert isinstance(unheard, ModelUnavailable)
+        await wait_until(lambda: client.loaded, what="a new child")
+        assert client.pid != dead
+        assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
 
 
 STAGES = {
