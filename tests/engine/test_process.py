@@ -54,6 +54,7 @@ async def test_errors_of_the_child_arrive_as_what_they_are(client: EngineClient)
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
 async def test_a_death_costs_the_request_that_was_begun_and_no_other(number: signal.Signals) -> None:
     async with running(SMALL.model_copy(update={"parallel": 1})) as client:
+        await client.wait_ready()
         begun = await begin(client)
         waiting = asyncio.create_task(client.generate(ask("Hello", max_tokens=3)))
         await client.render(LONG.messages)  # the child has seen what was sent before
