@@ -130,9 +130,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     # A copy, so that what a build leaves behind does not land in the checkout.
-    kept = ("agentd", "tasks", "config.example.yaml", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+    folders = ("agentd", "tasks", "samples")
+    files = ("config.example.yaml", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
     source.mkdir()
-    for path in (*(ROOT / name for name in kept), *ROOT.glob("*.json")):
+    for path in (*(ROOT / name for name in (*folders, *files)), *ROOT.glob("*.json")):
         if path.is_dir():
             shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.exists():
@@ -157,9 +158,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_the_wheel_holds_the_tasks_and_the_example_config(installed: Path) -> None:
+def test_the_wheel_holds_the_tasks_the_samples_and_the_example_config(installed: Path) -> None:
     shipped = {file.name for file in (installed / "agentd" / "tasks" / "shipped").iterdir()}
     assert shipped >= {file.name for file in (ROOT / "tasks").iterdir()}
+    samples = {file.name for file in (installed / "agentd" / "samples").iterdir()}
+    assert samples == {file.name for file in (ROOT / "samples").iterdir()}
     example = installed / "agentd" / "config.example.yaml"
     assert example.read_bytes() == (ROOT / "config.example.yaml").read_bytes()
     assert not list(installed.glob("tests*"))

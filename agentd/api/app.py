@@ -5,7 +5,8 @@
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
-    POST /v1/models/NAME/load · /v1/models/NAME/unload       how the model is then
+    POST /v1/models/NAME/load · /v1/models/NAME/unload · /v1/models/NAME/reset     how the model is then
+    POST /v1/models/NAME/tune                        stream: progress, then done
 
 What stands behind them is the `Daemon` protocol. Errors are the `ErrorShape`, with a status that fits.
 """
@@ -89,6 +90,12 @@ class Daemon(Protocol):
     async def unload_model(self, name: str) -> None:
         """Take a model out of memory until a person needs it."""
 
+    def tune_model(self, name: str) -> Parts:
+        """Measure how a model runs best; progress, then the outcome."""
+
+    async def reset_model(self, name: str) -> None:
+        """Forget what was measured of a model; raises `NotFound`."""
+
 
 def create_app(daemon: Daemon, report: Report) -> Starlette:
     """The ASGI application of a daemon; `report` tells how it is."""
@@ -122,6 +129,13 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
         await daemon.unload_model(name := request.path_params["name"])
         return JSONResponse((await report())["models"][name])
 
+    async def tune_model(request: Request) -> Response:
+        return await _stream(request, daemon.tune_model(request.path_params["name"]))
+
+    async def reset_model(request: Request) -> Response:
+        await daemon.reset_model(name := request.path_params["name"])
+        return JSONResponse((await report())["models"][name])
+
     return Starlette(
         routes=[
             Route("/v1/status", status, methods=["GET"]),
@@ -133,6 +147,8 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
             Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
             Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),
+            Route("/v1/models/{name:path}/tune", tune_model, methods=["POST"]),
+            Route("/v1/models/{name:path}/reset", reset_model, methods=["POST"]),
         ],
         exception_handlers={AgentdError: _refuse, HTTPException: _refuse_http, Exception: _refuse_mistake},
     )

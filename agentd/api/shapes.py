@@ -135,6 +135,39 @@ class ModelShape(TypedDict):
     restarts: int  # times its process was replaced
 
 
+class TuneRowShape(TypedDict):
+    """One setting that was measured."""
+
+    threads: int
+    batch: int  # tokens a step, at most
+    parallel: int  # requests at the same time
+    kv_cache: str  # types of keys and values
+    weights: str  # type of a converted copy; empty for the file as it is
+    prompt_rate: float  # tokens a second in short samples; 0 where it was not measured
+    answer_rate: float  # tokens a second over all requests, in short samples
+    estimates: list[float]  # jobs a minute, from each short sample
+    runs: list[float]  # jobs a minute, from each run of whole jobs
+    perplexity: float | None  # as a ratio to the file's with a cache of f16; null where it was not measured
+    agreement: list[int] | None  # choices equal to the file's with a cache of f16, of how many
+    refused: str  # why it is never taken; empty where it may be
+    default: bool  # what runs where nothing was measured
+    chosen: bool
+
+
+class TuneShape(TypedDict):
+    """`agentd model tune --json`."""
+
+    model: str
+    path: str
+    machine: str
+    build: str  # of llama.cpp
+    measured: str  # UTC, ISO 8601
+    gain: float  # jobs a minute, as a multiple of those with the defaults
+    jobs: int  # whole ones that each run did
+    others: float  # cores' worth of CPU that other processes used meanwhile
+    rows: list[TuneRowShape]  # in the order in which they were measured
+
+
 class JobCountsShape(TypedDict):
     """How many jobs there are in each state."""
 

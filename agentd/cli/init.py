@@ -28,6 +28,7 @@ def init(force: bool) -> None:
     click.echo("  agentd start --detach                 run the daemon", err=True)
     click.echo("  agentd status                         see how it is", err=True)
     click.echo("  agentd run summarise some-note.md     try a task now", err=True)
+    click.echo("  agentd model tune                     measure how the model runs best here", err=True)
     click.echo(f"  $EDITOR {paths.config}    name the folders to watch", err=True)
 
 

@@ -9,6 +9,7 @@ from agentd.cli.client import DaemonClient
 from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.render import notes, plain, print_json, print_table
 from agentd.cli.text import loaded_text, memory_text, short_source
+from agentd.cli.tune import tune
 from agentd.daemon.report import model_shape
 from agentd.daemon.settings import load_config
 from agentd.engine.process import LOAD_SECONDS
@@ -22,7 +23,7 @@ PATIENCE = LOAD_SECONDS + 60  # seconds; the daemon's own bound for loading come
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def model(ctx: click.Context, as_json: bool) -> None:
-    """List, load and unload models."""
+    """List, load, unload and measure models."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_models, as_json=as_json)
     else:
@@ -72,6 +73,9 @@ def unload(name: str | None) -> None:
     for each in _named(name):
         _steer(each, "unload")
         click.echo(f"{plain(each)} is unloaded, and its jobs wait: agentd model load {plain(each)}", err=True)
+
+
+model.add_command(tune)
 
 
 def _named(name: str | None) -> list[str]:

@@ -8,18 +8,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.daemon.settings import Config, load_config
 from agentd.engine import weights
+from agentd.engine.choice import Choice
 from agentd.engine.client import EngineClient
+from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, content_of, read_file, read_stdin
 from agentd.records import Document, Event, Priority, is_stdin, path_of, source_of, timestamp
-from agentd.store import checksums, queue, results
+from agentd.store import checksums, choices, queue, results
+from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
 from agentd.store.results import StoredResult
@@ -44,6 +48,8 @@ class Agent:
         }
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.identities: dict[str, str] = {}
+        self.choices: dict[str, StoredChoice] = {}  # by model, what was measured best on this machine
+        self.measuring: set[str] = set()  # models that are being measured now
         # What a watch takes must be readable later, too.
         self.max_bytes = max([MAX_BYTES, *(watch.max_size for watch in config.watch)])
 
@@ -135,6 +141,16 @@ class Agent:
         for name, settings in self.config.models.items():
             self.identities[name] = await _identify(settings, self.store)
 
+    async def load_choices(self) -> None:
+        """Let every model run as it was measured best on this machine, from its next load on."""
+        for name, engine in self.engines.items():
+            found = await self.store.read(choices.get, self.identities[name], machine_name())
+            if found:
+                self.choices[name] = found
+            else:
+                self.choices.pop(name, None)
+            engine.choice = _to_choice(found) if found else None
+
     async def write_views(self) -> None:
         """Make the view of every task that can be used, as its output is now."""
         for name, task in self.library.check().items():
@@ -174,6 +190,7 @@ async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
     try:
         agent = Agent(paths, config, store)
         await agent.identify_models()
+        await agent.load_choices()
         yield agent
     finally:
         store.close()
@@ -199,3 +216,7 @@ async def _identify(settings: ModelSettings, store: Store) -> str:
         # A model that cannot be read has no content yet; its jobs are bound anew when they run.
         return settings.path
     return known
+
+
+def _to_choice(stored: StoredChoice) -> Choice:
+    return Choice(**{one.name: getattr(stored, one.name) for one in fields(Choice)})

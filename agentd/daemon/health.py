@@ -1,7 +1,8 @@
 """How a running daemon is: what `agentd status` gets over the socket."""
 
+import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import cast
 
@@ -94,6 +95,7 @@ def _notices(agent: Agent) -> list[str]:
     notices = []
     if any(settings.path == STARTER for settings in agent.config.models.values()):
         notices.append(STARTER_NOTICE)
+    notices += _measurements(agent)
     gpu = gpu_present()
     loaded = [engine.info for engine in agent.engines.values() if engine.loaded]
     if gpu and any(not info.fake and not info.gpu_in_build for info in loaded):
@@ -102,3 +104,18 @@ def _notices(agent: Agent) -> list[str]:
             f"“GPU builds” has the command for {gpu}"
         )
     return notices
+
+
+def _measurements(agent: Agent) -> Iterator[str]:
+    """What a person should know of how the models were measured."""
+    version = importlib.metadata.version("llama-cpp-python")
+    for name, engine in agent.engines.items():
+        stored = agent.choices.get(name)
+        if name in agent.measuring:
+            yield f"model {name} is being measured by `agentd model tune`, and its jobs wait"
+        elif not engine.loaded or engine.info.fake:
+            continue
+        elif stored is None or stored.sha256 != engine.sha256:
+            yield f"model {name} runs with the defaults: `agentd model tune {name}` finds what is faster here"
+        elif stored.build.rpartition("-")[0] != version:
+            yield f"model {name} was measured with another llama.cpp: `agentd model tune {name}` measures it anew"

@@ -12,6 +12,7 @@ from typing import Any
 from agentd.api.app import AskBody, Parts, RenderBody, RunBody
 from agentd.api.shapes import JobShape, job_shape, result_shape
 from agentd.ask.answer import Answer, answer
+from agentd.daemon import tuning
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
@@ -39,8 +40,7 @@ class Requests:
         model = self._agent.task(body.task).model
         # Whoever waits for the answer must not wait for a model that cannot be loaded.
         engine = self._agent.engines[model]
-        engine.demand(person=True)
-        await engine.wait_loaded()
+        await self._need(engine)
         ids = await self._agent.submit(body.task, paths, text, now())
         self._workers[model].admit(ids)
         yield {"type": "added", "jobs": ids}
@@ -63,8 +63,7 @@ class Requests:
         task = self._agent.task(body.task)
         messages = build_messages(task, await self._document(body))
         engine = self._agent.engines[task.model]
-        engine.demand(person=True)
-        await engine.wait_loaded()
+        await self._need(engine)
         rendered = await engine.render(messages)
         room = engine.info.context - task.max_tokens
         return {"task": task.name, "prompt": rendered.text, "tokens": rendered.tokens, "room": room}
@@ -74,8 +73,7 @@ class Requests:
         if not body.question.strip():
             raise InputError("the question is empty", hint="agentd ask 'when is the last frost?'")
         engine = self.ask_engine
-        engine.demand(person=True)
-        await engine.wait_loaded()
+        await self._need(engine)
         texts: asyncio.Queue[str | None] = asyncio.Queue()
         work = asyncio.create_task(answer(body.question, self._agent.store, engine, texts.put_nowait))
         work.add_done_callback(lambda _: texts.put_nowait(None))
@@ -111,15 +109,35 @@ class Requests:
 
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
-        await self._agent.engine(name).load_now()
+        engine = self._agent.engine(name)
+        self._refuse_measured(engine)
+        await engine.load_now()
 
     async def unload_model(self, name: str) -> None:
         """Take a model out of memory until a person needs it."""
         await self._agent.engine(name).unload()
 
+    def tune_model(self, name: str) -> Parts:
+        """Measure how a model runs best, and let it run so."""
+        return tuning.tune(self._agent, name)
+
+    async def reset_model(self, name: str) -> None:
+        """Forget what was measured of a model; raises `NotFound`."""
+        await tuning.reset(self._agent, name)
+
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""
         return await self._agent.rerun_stale(now())
+
+    async def _need(self, engine: EngineClient) -> None:
+        """Have a model in memory, for a person who waits; raises `ModelUnavailable`."""
+        self._refuse_measured(engine)
+        engine.demand(person=True)
+        await engine.wait_loaded()
+
+    def _refuse_measured(self, engine: EngineClient) -> None:
+        if engine.name in self._agent.measuring:
+            raise ModelUnavailable(f"model {engine.name} is being measured: `agentd model tune` is at work")
 
     async def _document(self, body: RenderBody) -> Document:
         if body.text is not None:

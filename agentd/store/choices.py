@@ -38,7 +38,6 @@ def put(db: Database, choice: StoredChoice) -> None:
     db.execute(f"INSERT OR REPLACE INTO choices ({', '.join(row)}) VALUES ({marks})", list(row.values()))
 
 
-def forget(db: Database, sha256: str, machine: str) -> bool:
-    """Delete what was measured of this file on this machine; whether there was anything."""
-    cursor = db.execute("DELETE FROM choices WHERE sha256 = ? AND machine = ?", [sha256, machine])
-    return cursor.rowcount == 1
+def forget(db: Database, sha256: str, machine: str) -> None:
+    """Delete what was measured of this file on this machine, if anything was."""
+    db.execute("DELETE FROM choices WHERE sha256 = ? AND machine = ?", [sha256, machine])

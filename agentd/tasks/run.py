@@ -44,21 +44,11 @@ async def run_task(
     if least > room:
         # Not worth a prompt of megabytes: no tokenizer makes so few tokens of it.
         raise _too_long(task, f"more than {least:,}", room, model.info.context)
-    messages = build_messages(task, document)
-    rendered = await model.render(messages)
+    schema = bind_schema(task.schema, document)
+    request = build_request(task, document, schema, priority)
+    rendered = await model.render(request.messages)
     if rendered.tokens > room:
         raise _too_long(task, f"{rendered.tokens:,}", room, model.info.context)
-    schema = bind_schema(task.schema, document)
-    request = Request(
-        messages,
-        schema,
-        task.max_tokens,
-        task.seconds,
-        priority,
-        shared=1,
-        decide=task.decide,
-        empty=build_messages(task, _EMPTY) if task.decide else (),
-    )
     generation = await model.generate(request)
     info = model.info
     return Result(
@@ -73,6 +63,20 @@ async def run_task(
         seconds=generation.seconds,
         engine_seconds=generation.engine_seconds,
         probabilities=generation.probabilities,
+    )
+
+
+def build_request(task: Task, document: Document, schema: dict[str, Any], priority: Priority) -> Request:
+    """What a model is asked, to do a task on a document for which its `schema` is bound; it may not fit."""
+    return Request(
+        build_messages(task, document),
+        schema,
+        task.max_tokens,
+        task.seconds,
+        priority,
+        shared=1,
+        decide=task.decide,
+        empty=build_messages(task, _EMPTY) if task.decide else (),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agentd.engine.choice import Choice
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AgentdError, ModelUnavailable
 from agentd.model import DeviceMemory, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
@@ -28,6 +29,8 @@ class ScriptedEngine:
         self.pid = None
         self.parallel = 1
         self.load = Load()
+        self.choice: Choice | None = None
+        self.renewed = 0  # how often it was to be loaded anew
         self.demands = 0  # how often somebody had work for a model that was not loaded
         self.ready = asyncio.Event()
         if loaded:
@@ -67,6 +70,9 @@ class ScriptedEngine:
     async def unload(self) -> None:
         self.held = True
         self.ready.clear()
+
+    async def renew(self, why: str) -> None:
+        self.renewed += 1
 
     async def wait_ready(self) -> None:
         await self.ready.wait()

@@ -23,8 +23,10 @@ async def test_what_was_measured_last_holds(store: Store) -> None:
 
 
 async def test_what_is_forgotten_is_gone(store: Store) -> None:
-    choice = make_choice()
-    assert not await store.write(choices.forget, choice.sha256, choice.machine)
-    await store.write(choices.put, choice)
-    assert await store.write(choices.forget, choice.sha256, choice.machine)
-    assert await store.read(choices.get, choice.sha256, choice.machine) is None
+    choice, other = make_choice(), make_choice(machine="another machine")
+    for one in (choice, other):
+        await store.write(choices.put, one)
+    for _ in range(2):
+        await store.write(choices.forget, choice.sha256, choice.machine)
+        assert await store.read(choices.get, choice.sha256, choice.machine) is None
+    assert await store.read(choices.get, other.sha256, other.machine) == other
