@@ -11,7 +11,12 @@ from benchmarks.engine.measure import Turns
 from benchmarks.engine.sides import Agentd, Side
 from benchmarks.engine.workload import Job
 
-SPIN = "while True: pass"
+# It ends with its stdin, which is with the benchmark, however that ends.
+SPIN = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+while True: pass
+"""
 
 
 async def beside_a_busy_process(jobs: Sequence[Job], kv: str, most: int, runs: int) -> dict[str, Any]:
@@ -35,7 +40,7 @@ async def beside_a_busy_process(jobs: Sequence[Job], kv: str, most: int, runs: i
 @contextlib.asynccontextmanager
 async def _spinning() -> AsyncIterator[None]:
     """A process that never waits for anything."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPIN)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPIN, stdin=asyncio.subprocess.PIPE)
     try:
         yield
     finally:

@@ -144,7 +144,7 @@ class Peer:
     def setting(self) -> str:
         """What was chosen for it."""
         slots = f"{self.slots} slot{'s' * (self.slots > 1)}, " if self.engine != "single" else ""
-        return f"{slots}{self.threads} thread{'s' * (self.threads > 1)}, KV {self.kv}"
+        return f"{slots}{threads_text(self.threads)}, KV {self.kv}"
 
     @property
     def width(self) -> int:
@@ -185,6 +185,11 @@ PEER_NAMES = {
     "server": "llama-server, built here",
     "single": "create_chat_completion",
 }
+
+
+def threads_text(count: int) -> str:
+    """A number of threads in words."""
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 async def start_module(module: str) -> asyncio.subprocess.Process:

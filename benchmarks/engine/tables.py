@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table as RichTable
 
 from benchmarks.engine.figures import Run, median
-from benchmarks.engine.sides import PEER_NAMES
+from benchmarks.engine.sides import PEER_NAMES, threads_text
 
 Figures = Mapping[str, Any]
 OURS = "agentd"
@@ -143,7 +143,7 @@ def _throughput_rows(workload: str, of_sides: Sequence[Figures], limit: str) -> 
         last, rates = runs[-1], sorted(run.a_minute for run in runs)
         # What a side does not tell shows as a question mark, not as nothing.
         prompt = "?" if last.tokens_cached is None else f"{(last.tokens_in - last.tokens_cached) / last.jobs:.0f}"
-        setting = one["setting"] + (f", {last.threads} threads" if last.threads else "")
+        setting = one["setting"] + (f", {threads_text(last.threads)}" if last.threads else "")
         yield (
             workload,
             one["name"],
