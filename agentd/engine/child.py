@@ -5,7 +5,8 @@ takes effect at the next step. It may crash, hang or be killed at any time: `cli
 end of the socket closes, it ends at once, even inside llama.cpp.
 
     supervisor → child                              child → supervisor
-    {settings, choice, folder}   first frame        {type: ready, info} or {type: failed, error}
+    {settings, choice, folder}   first frame        {type: converting, share}… where weights are converted first,
+                                                    {type: ready, info} or {type: failed, error}
     {id, op: generate, stream, …}                   {id, type: started}: if this process dies now,
                                                     it may be why, {id, type: waiting}: not any more,
                                                     and started again with its first step,
@@ -25,6 +26,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,7 +86,7 @@ class Child:
             return
         threading.Thread(target=self._receive, daemon=True).start()
         try:
-            backend = _load(first)
+            backend = _load(first, lambda share: self._send({"type": "converting", "share": share}))
         except AgentdError as error:
             self._send({"type": "failed", "error": error.to_wire()})
             return
@@ -162,7 +164,7 @@ class Child:
             self._send({"type": "load", "load": dataclasses.asdict(backend.load())})
 
 
-def _load(first: Frame) -> Backend:
+def _load(first: Frame, on_convert: Callable[[float], None]) -> Backend:
     settings = ModelSettings.model_validate(first["settings"])
     if settings.path == FAKE:
         from agentd.engine.fake import FakeModel
@@ -174,6 +176,7 @@ def _load(first: Frame) -> Backend:
         settings,
         Choice(**first["choice"]) if first["choice"] else None,
         Path(first["folder"]) if first["folder"] else None,
+        on_convert,
     )
 
 

@@ -22,7 +22,7 @@ from agentd.engine.llama.log import LogTail
 from agentd.engine.llama.model import LlamaModel, gpu_in_build
 from agentd.engine.prefix import Prefixes
 from agentd.engine.prefix_file import Identity, PrefixFolder
-from agentd.engine.repack import converted
+from agentd.engine.repack import OnProgress, converted
 from agentd.engine.settings import ModelSettings
 from agentd.engine.threads import Threads, usable_cores
 from agentd.engine.weights import checksum, find_weights
@@ -68,13 +68,18 @@ class Loaded:
         return Batch(self.context, self.info.parallel, prefixes, branches, self.threads)
 
 
-def load(settings: ModelSettings, choice: Choice | None, folder: Path | None) -> Loaded:
-    """Load the model of these settings as far as the machine goes; raises `ModelUnavailable`."""
+def load(
+    settings: ModelSettings, choice: Choice | None, folder: Path | None, on_convert: OnProgress | None = None
+) -> Loaded:
+    """Load the model of these settings as far as the machine goes; raises `ModelUnavailable`.
+
+    `on_convert` is told how far a copy of the weights is, where one has to be made first.
+    """
     path = find_weights(settings)
     chosen = checksum(settings, path)
     if choice and choice.sha256 not in ("", chosen.sha256):
         choice = None  # the file was replaced since it was measured
-    running = find_running(settings, choice, path, chosen.sha256, folder)
+    running = find_running(settings, choice, path, chosen.sha256, folder, on_convert)
     tail = LogTail()
     header = read_header(running.path, tail)
     architecture = read_architecture(header.pairs, header.tensors, header.vocabulary)
@@ -106,7 +111,12 @@ def load(settings: ModelSettings, choice: Choice | None, folder: Path | None) ->
 
 
 def find_running(
-    settings: ModelSettings, choice: Choice | None, path: Path, sha256: str, folder: Path | None
+    settings: ModelSettings,
+    choice: Choice | None,
+    path: Path,
+    sha256: str,
+    folder: Path | None,
+    on_convert: OnProgress | None = None,
 ) -> Running:
     """Which weights to run for the user's file; makes the copy where one is wanted and there is none."""
     kind, why = str(settings.repack), f"repack: {settings.repack}"
@@ -115,7 +125,7 @@ def find_running(
         why = f"{choice.gain:.1f}× the jobs a minute at the same quality, measured {choice.measured[:10]}"
     if kind in ("auto", "off") or folder is None:
         return Running(path, sha256, f"the file as it is ({why})" if kind == "off" else "")
-    copy = converted(path, sha256, kind, folder / "weights")
+    copy = converted(path, sha256, kind, folder / "weights", on_convert)
     megabytes = copy.stat().st_size / 1e6
     return Running(copy, f"{sha256} as {kind}", f"a {kind} copy of {megabytes:,.0f} MB, {why}")
 

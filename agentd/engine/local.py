@@ -15,6 +15,7 @@ from agentd.engine.choice import Choice
 from agentd.engine.constraint import Compiler
 from agentd.engine.loading import load
 from agentd.engine.member import Entry
+from agentd.engine.repack import OnProgress
 from agentd.engine.settings import ModelSettings
 from agentd.engine.step import News
 from agentd.errors import TooLong
@@ -26,11 +27,18 @@ MOST_BASELINES = 256  # scores of empty inputs: one a task and property
 class LocalModel:
     """A model in this process. Raises `ModelUnavailable` where it cannot be loaded.
 
-    `folder` is where saved prefixes and converted weights are kept; without one, nothing is kept.
+    `folder` is where saved prefixes and converted weights are kept; without one, nothing is kept. `on_convert` is
+    told how far a copy of the weights is, where one has to be made first.
     """
 
-    def __init__(self, settings: ModelSettings, choice: Choice | None = None, folder: Path | None = None) -> None:
-        loaded = load(settings, choice, folder)
+    def __init__(
+        self,
+        settings: ModelSettings,
+        choice: Choice | None = None,
+        folder: Path | None = None,
+        on_convert: OnProgress | None = None,
+    ) -> None:
+        loaded = load(settings, choice, folder, on_convert)
         self.info: ModelInfo = loaded.info
         self._model, self._context = loaded.model, loaded.context
         self._template = ChatTemplate(self._model.chat_template, self._model.bos_text, self._model.eos_text)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import logging
 import signal
 import socket
 import sys
@@ -25,9 +26,13 @@ from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
 from agentd.model import DeviceMemory, Load, ModelInfo, OnText
 
+log = logging.getLogger("agentd.engine")
+
 LOAD_SECONDS = 600.0  # a large model from a slow disk
+TELL_SECONDS = 10.0  # between the lines of the log about a conversion
 WATCH_SECONDS = 1.0
 BURIAL_SECONDS = 1.0
+LARGEST_COPY = 4  # times the file: one of 2 bits that was converted to 8
 HEADROOM = 4 * 1024**3  # bytes beside the weights: KV cache, compute buffers, the interpreter
 
 
@@ -48,17 +53,20 @@ class EngineProcess:
         settings: ModelSettings,
         process: asyncio.subprocess.Process,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        memory_limit: int,
     ) -> None:
         self.info: ModelInfo | None = None  # once it is loaded
         self.load = Load()  # what it told last
         self.gone = asyncio.Event()  # it has ended, and nobody waits for it any more
         self._name = name
-        self._settings = settings
+        self._stall = settings.stall
+        self._memory_limit = memory_limit
         self._process = process
         self._reader, self._writer = streams
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._last_progress = time.monotonic()
+        self._told = -TELL_SECONDS  # when the log heard of a conversion
         self._killed = ""  # why we kill it, if we do
         self._dismissed = ""  # why it was sent away, if it was
         self._over = False  # it has closed its socket
@@ -82,7 +90,7 @@ class EngineProcess:
             except BaseException:
                 streams[1].close()
                 raise
-        child = cls(name, settings, process, streams)
+        child = cls(name, settings, process, streams, _memory_limit(settings, first))
         child._send(first)
         return child
 
@@ -104,9 +112,12 @@ class EngineProcess:
     async def wait_loaded(self) -> None:
         """Wait until it has loaded its model, or has died; raises `ModelUnavailable` where it says it cannot."""
         try:
-            async with asyncio.timeout(LOAD_SECONDS):
+            async with asyncio.timeout(LOAD_SECONDS) as bound:
                 while self.info is None and (frame := await read_frame(self._reader)) is not None:
                     self._last_progress = time.monotonic()
+                    if frame["type"] == "converting":
+                        bound.reschedule(asyncio.get_running_loop().time() + LOAD_SECONDS)
+                        self._tell_conversion(frame["share"])
                     if frame["type"] == "failed":
                         raise ModelUnavailable(frame["error"]["message"], hint=frame["error"]["hint"])
                     if frame["type"] == "ready":
@@ -207,6 +218,12 @@ class EngineProcess:
         except Exception as mistake:  # noqa: BLE001 - it goes to whoever asked, and must not end the child
             call.future.set_exception(mistake)
 
+    def _tell_conversion(self, share: float) -> None:
+        now = time.monotonic()
+        if share == 1 or now - self._told > TELL_SECONDS:
+            self._told = now
+            log.info("model %s: a converted copy of its weights is made, %.0f %%", self._name, 100 * share)
+
     def _send(self, frame: Frame) -> None:
         if not self._writer.is_closing():
             self._writer.write(encode(frame))
@@ -218,7 +235,7 @@ class EngineProcess:
 
     async def _watch(self) -> None:
         """Kill the child when it outgrows its memory, or has something to do and makes no progress."""
-        limit, stall = _memory_limit(self._settings), self._settings.stall
+        limit, stall = self._memory_limit, self._stall
         looks = _looks(self.pid)
         before = 0, 0.0
         while not self._killed:
@@ -247,14 +264,17 @@ def _looks(pid: int) -> Iterator[tuple[int, float]]:
             yield look
 
 
-def _memory_limit(settings: ModelSettings) -> int:
-    """Resident bytes past which a child is replaced."""
+def _memory_limit(settings: ModelSettings, first: Frame) -> int:
+    """Resident bytes past which a child is replaced that got this frame first."""
     if settings.memory != "auto":
         return settings.memory
     size = 0
     if settings.path != FAKE:
         with contextlib.suppress(ModelUnavailable, OSError):
             size = weights.find_weights(settings).stat().st_size
+    measured = settings.repack == "auto" and first["choice"] and first["choice"]["weights"]
+    if measured or settings.repack not in ("auto", "off"):
+        size *= LARGEST_COPY
     return 2 * size + HEADROOM
 
 

@@ -70,7 +70,7 @@ class ModelSettings(Section):
     )
     memory: Size | Literal["auto"] = Field(
         "auto",
-        description="Resident memory past which the child is replaced; `auto` is twice the file plus 4GiB.",
+        description="Resident memory past which the child is replaced; `auto` is twice the weights plus 4GiB.",
     )
     stall: Duration = Field(
         120.0,

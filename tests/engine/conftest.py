@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
@@ -28,9 +29,9 @@ def model() -> LocalModel:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: ModelSettings) -> AsyncIterator[EngineClient]:
+async def running(settings: ModelSettings, folder: Path | None = None) -> AsyncIterator[EngineClient]:
     """A client whose duty runs for as long as the block, not necessarily with a model."""
-    client = EngineClient("main", settings)
+    client = EngineClient("main", settings, folder=folder)
     life = asyncio.create_task(client.run())
     try:
         yield client

@@ -238,3 +238,20 @@ async def test_a_request_that_is_too_large_for_a_frame_is_too_long(
     monkeypatch.setattr("agentd.engine.frames.MAX_FRAME", 1000)
     with pytest.raises(TooLong, match="the request is a frame of"):
         await client.generate(ask("x" * 1000))
+
+
+async def test_a_conversion_before_the_load_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "agentd.engine")
+    settings = SMALL.model_copy(update={"repack": "q8_0"})
+    async with running(settings, tmp_path) as client:
+        await client.wait_loaded()
+        assert client.info.weights == "a q8_0 copy of 145 MB, repack: q8_0"
+        assert client.info.path == str(find_weights(SMALL))
+        assert (await client.generate(ask("Hello", max_tokens=3))).tokens_out == 3
+    told = [record.message for record in caplog.records if "converted copy" in record.message]
+    assert told[-1] == "model main: a converted copy of its weights is made, 100 %"
+    async with running(settings, tmp_path) as client:
+        await client.wait_loaded()
+    assert told == [record.message for record in caplog.records if "converted copy" in record.message]
