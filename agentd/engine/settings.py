@@ -83,6 +83,11 @@ class ModelSettings(Section):
     def _expand(cls, value: str) -> str:
         return value if value in (STARTER, FAKE) else str(parse_path(value))
 
+    @field_validator("repack", mode="before")
+    @classmethod
+    def _not_a_truth(cls, value: object) -> object:
+        return "off" if value is False else value  # `off` is how YAML 1.1 writes it, too
+
     @field_validator("context", "parallel", "threads", "keep_alive", "stall")
     @classmethod
     def _positive(cls, value: float | str) -> float | str:

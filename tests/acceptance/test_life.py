@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -118,14 +117,6 @@ def test_sigterm_while_the_model_is_loading_ends_well(make_daemon: MakeDaemon) -
     assert has_ended(child)
     assert daemon.counts() == {"queued": 1}
     assert "Traceback" not in daemon.log
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

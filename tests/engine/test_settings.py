@@ -33,9 +33,9 @@ def test_a_wrong_value_is_refused_with_its_line(text: str) -> None:
         read(f"path: starter\n{text}\n")
 
 
-def test_the_defaults_are_a_q8_cache_and_whatever_the_machine_has() -> None:
+def test_the_defaults_leave_it_to_what_the_machine_has() -> None:
     settings = read("{}")
-    assert (settings.path, str(settings.kv_cache), settings.context) == ("starter", "q8_0/q8_0", "auto")
+    assert (settings.path, str(settings.kv_cache), settings.context) == ("starter", "auto/auto", "auto")
     assert (settings.gpu_layers, settings.threads, settings.memory) == ("auto", "auto", "auto")
 
 
@@ -53,3 +53,9 @@ def test_a_path_is_expanded_and_the_two_names_are_not(monkeypatch: pytest.Monkey
     assert ModelSettings(path="$MODELS/a.gguf").file == Path("/srv/models/a.gguf")
     assert ModelSettings(path="starter").file is None
     assert ModelSettings(path="fake").file is None
+
+
+def test_off_is_off_though_yaml_takes_it_for_false() -> None:
+    assert read("repack: off").repack == read("repack: 'off'").repack == "off"
+    with pytest.raises(ConfigError, match="repack"):
+        read("repack: on")
