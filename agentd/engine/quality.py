@@ -1,20 +1,24 @@
 """What smaller weights or a smaller cache cost: how well texts are predicted, which choices come out otherwise.
 
-Pure: numbers and answers in, a verdict out. Both are compared with the reference, the weights that the user chose
-with a cache of f16, on the same texts and the same prompts.
+Pure: numbers in, a verdict out. Both are compared with the reference, the weights that the user chose with a cache
+of f16, on the same texts and the same prompts. Choices are compared by their probabilities, not by answers that
+were written: where two are as likely as each other, which of them is written depends on the sizes of the steps.
 """
 
-import functools
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+from agentd.model import Request
 
 MOST_PERPLEXITY = 1.01  # as a ratio to the reference's
 LEAST_AGREEMENT = 0.95  # of the choices
-LEAST_ANSWERS = 12  # by fewer, nothing is judged
+TIE = 0.25  # log-probabilities that are nearer to each other are turned over by rounding alone
+MOST_LABELS = 16  # of a choice; to score more would take longer than it is worth
 
-Schema = dict[str, Any]
+# By the number of a request and the name of a property, how likely each label is.
+Choices = Mapping[tuple[int, str], Mapping[str, float]]
 
 
 def why_worse(perplexity: float) -> str:
@@ -22,46 +26,39 @@ def why_worse(perplexity: float) -> str:
     return f"perplexity {perplexity - 1:+.1%}".replace("%", " %") if perplexity > MOST_PERPLEXITY else ""
 
 
-def why_different(equal: int, of: int, answers: int) -> str:
-    """Why a setting is refused by the choices in so many answers; empty where it is not, or has none."""
-    if answers < LEAST_ANSWERS:
-        return f"{answers} answers are too few to compare, {LEAST_ANSWERS} are needed"
+def why_different(equal: int, of: int) -> str:
+    """Why a setting is refused by its choices; empty where it is not, or where there are none to compare."""
     return f"only {equal} of {of} choices equal" if equal < LEAST_AGREEMENT * of else ""
 
 
-def compare_choices(
-    schemas: Sequence[Schema | None], references: Sequence[Sequence[str]], answers: Sequence[str]
-) -> tuple[int, int]:
-    """How many of the reference's choices stand in the answers too, and how many it made.
+def only_choices(request: Request) -> Request | None:
+    """A request for nothing but the choices of another, each of them by score; None where it has none.
 
-    The reference answers several times, in other company: a choice that rounding alone turns over is none. A
-    choice is what stands where the schema has an `enum`; in a list its place does not count. All answers are JSON,
-    and one that was cut, and so is none, has made no choice.
+    What is chosen several of is asked for the best one.
     """
-    equal = total = 0
-    for schema, answer, *made in zip(schemas, answers, *references, strict=True):
-        if schema is not None:
-            steady = functools.reduce(Counter.__and__, (_choices(schema, text) for text in made))
-            equal += (steady & _choices(schema, answer)).total()
-            total += steady.total()
-    return equal, total
+    closed = {}
+    for name, value in ((request.schema or {}).get("properties") or {}).items():
+        labels = value.get("enum") or value.get("items", {}).get("enum") or ()
+        if 1 < len(labels) <= MOST_LABELS:
+            closed[name] = {"enum": list(labels)}
+    if not closed:
+        return None
+    last = replace(request.messages[-1], content="")
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": closed,
+        "required": list(closed),
+        "additionalProperties": False,
+    }
+    return replace(request, schema=schema, decide=tuple(closed), empty=(*request.messages[:-1], last))
 
 
-def _choices(schema: Schema, answer: str) -> Counter[tuple[str, str]]:
-    """The choices that were made in an answer, each with its place."""
-    try:
-        return Counter(_walk(schema, json.loads(answer), ""))
-    except ValueError:
-        return Counter()
+def compare_choices(reference: Choices, others: Choices) -> tuple[int, int]:
+    """How many choices are the reference's, and how many it made; one that is as good to the reference counts."""
+    equal = sum(place in others and _is_alike(made, others[place]) for place, made in reference.items())
+    return equal, len(reference)
 
 
-def _walk(schema: Schema, value: Any, place: str) -> Iterator[tuple[str, str]]:
-    if "enum" in schema:
-        yield place, json.dumps(value)
-    elif isinstance(value, dict):
-        for name, inner in schema.get("properties", {}).items():
-            if name in value:
-                yield from _walk(inner, value[name], f"{place}.{name}")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _walk(schema.get("items", {}), item, f"{place}[]")
+def _is_alike(reference: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    best, chosen = max(reference.values()), reference[max(other, key=lambda label: other[label])]
+    return chosen > 0 and math.log(best / chosen) <= TIE

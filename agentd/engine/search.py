@@ -23,12 +23,13 @@ ROUNDS = 3  # short samples of each setting
 MOST_SECONDS = 900.0  # after this, nothing is begun that can be left out
 FIRST_JOBS = 4  # that tell how long jobs take
 RUN_SECONDS = 30.0  # of whole jobs that are done beside each other …
-LEAST_JOBS = quality.LEAST_ANSWERS  # … but at least so many
+LEAST_JOBS = 12  # … but at least so many
 REQUEST_SECONDS = 3600.0
 SAMPLE_SECONDS = 0.6  # that the prompt of a short sample is to take, within these tokens:
 LEAST_PROMPT, MOST_PROMPT = 32, 256
 REFERENCE_KV = ("f16", "f16")
 
+_Types = tuple[str, tuple[str, str]]  # of the weights and of the cache: what quality depends on
 Tell = Callable[[str, float, float], None]  # what is being done, the seconds so far, and those left
 
 
@@ -55,11 +56,12 @@ class Search:
         }
         self._progress = _Progress(tell)
         self._rows: dict[Setting, Row] = {}
-        self._first_runs: dict[Setting, Run] = {}
+        self._closed: dict[int, Request] = {}  # the choices of the requests alone
+        self._perplexities: dict[_Types, float] = {}
+        self._chosen: dict[_Types, quality.Choices] = {}
         self._workload = Workload(1, 1, 1)
         self._base = self._size = 1  # tokens of a short sample
         self._reference = replace(self._space.default, kv_cache=REFERENCE_KV)
-        self._reference_perplexity = 0.0
 
     def find_best(self) -> Outcome:
         """Search, decide, and say what came of it."""
@@ -91,11 +93,13 @@ class Search:
         """Do whole jobs with the defaults, and learn from them what a job is like."""
         seconds = 60 / self._run(default, _spread(self._requests, FIRST_JOBS)).jobs_a_minute
         self._requests = _spread(self._requests, max(round(RUN_SECONDS / seconds), LEAST_JOBS))
-        # The defaults and the best three times each, and the reference twice.
-        self._progress.plan(jobs=8 * len(self._requests), samples=len(tune.STAGES) * 2)
+        # The defaults and the best three times each; the choices of both and of one that is refused.
+        self._progress.plan(jobs=9 * len(self._requests), samples=len(tune.STAGES) * 2)
         default.runs.clear()  # so few jobs do not fill a batch
-        run = self._first_runs[default.setting] = self._run(default, self._requests)
+        run = self._run(default, self._requests)
         self._requests = {number: self._requests[number] for number in run.generations}
+        closed = {number: quality.only_choices(request) for number, request in self._requests.items()}
+        self._closed = {number: request for number, request in closed.items() if request}
         done = list(run.generations.values())
         self._workload = Workload(
             own=max(mean(one.tokens_in - one.tokens_cached for one in done), 1),
@@ -125,11 +129,11 @@ class Search:
         return [one for one in tune.variants(self._space, stage, best.setting) if one not in self._rows]
 
     def _best_of(self, settings: Sequence[Setting], best: Row) -> Row:
-        """The fastest of them that beats the best so far, and predicts the texts as well as it should."""
+        """The fastest of them that beats the best so far and is as good."""
         rows = [self._rows[setting] for setting in settings]
         for row in sorted(rows, key=lambda row: row.estimate, reverse=True):
             if row.estimates and not row.refused and tune.beats(row.estimates, best.estimates):
-                self._read_texts(row)
+                self._judge(row)
                 if not row.refused:
                     return row
         return best
@@ -142,20 +146,11 @@ class Search:
             for row in wanted:
                 if self._progress.over and (row.runs or row is not best):
                     return tune.choose(rows, default)
-                self._read_texts(row)
+                self._judge(row)
                 if not row.refused:
-                    self._do_jobs(row)
-            if best.refused:  # then the best of those that nobody can refuse
-                safe = [row for row in self._rows.values() if self._is_exempt(row.setting) and not row.refused]
-                best = max(safe, key=lambda row: row.estimate)
-                rows += [best] if best not in rows else []
+                    with _refusing(row):
+                        self._run(row, self._requests)
         return tune.choose(rows, default)
-
-    def _do_jobs(self, row: Row) -> None:
-        with _refusing(row):
-            run = self._run(row, self._requests)
-            self._first_runs.setdefault(row.setting, run)
-            self._compare_answers(row)
 
     def _sample(self, row: Row, best: Row | None) -> None:
         """Measure by short samples; one is enough for what is clearly slower than the best so far."""
@@ -181,38 +176,39 @@ class Search:
         row.runs.append(run.jobs_a_minute)
         return run
 
-    def _read_texts(self, row: Row) -> None:
-        """Refuse a setting that predicts the texts worse than the reference does."""
+    def _judge(self, row: Row) -> None:
+        """Refuse a setting that predicts the texts worse than the reference does, or chooses otherwise."""
         if self._is_exempt(row.setting) or row.perplexity is not None:
             return
         with _refusing(row):
-            if not self._reference_perplexity:
-                self._reference_perplexity = self._perplexity(self._reference)
-            row.perplexity = self._perplexity(row.setting) / self._reference_perplexity
+            row.perplexity = self._perplexity(row.setting) / self._perplexity(self._reference)
             row.refused = quality.why_worse(row.perplexity)
+            if not row.refused and self._closed:
+                choices = [self._choices(setting) for setting in (self._reference, row.setting)]
+                row.agreement = quality.compare_choices(*choices)
+                row.refused = quality.why_different(*row.agreement)
 
     def _perplexity(self, setting: Setting) -> float:
-        title = f"perplexity with {tune.describe(setting, self._space.default)}"
-        with self._progress.doing(title, "texts", 1):
-            return self._bench.perplexity(setting)
+        types = _types(setting)
+        if types not in self._perplexities:
+            title = f"perplexity with {tune.describe(setting, self._space.default)}"
+            with self._progress.doing(title, "texts"):
+                self._perplexities[types] = self._bench.perplexity(setting)
+        return self._perplexities[types]
 
-    def _compare_answers(self, row: Row) -> None:
-        """Refuse a setting that chooses otherwise than the reference does."""
-        if self._is_exempt(row.setting) or row.agreement is not None:
-            return
-        # Other numbers of requests at a time make batches of other sizes, which round otherwise.
-        alike = replace(self._reference, parallel=max(self._reference.parallel // 2, 1))
-        references = [self._answers(setting) for setting in (self._reference, alike)]
-        schemas = [request.schema for request in self._requests.values()]
-        row.agreement = quality.compare_choices(schemas, references, self._answers(row.setting))
-        row.refused = quality.why_different(*row.agreement, answers=len(schemas))
-
-    def _answers(self, setting: Setting) -> list[str]:
-        """The first answers of a setting, to every request; empty where there was an error."""
-        if setting not in self._first_runs:
-            self._first_runs[setting] = self._run(self._row(setting), self._requests)
-        made = self._first_runs[setting].generations
-        return [made[number].text if number in made else "" for number in self._requests]
+    def _choices(self, setting: Setting) -> quality.Choices:
+        """What is chosen for the requests that have choices to make."""
+        types = _types(setting)
+        if types not in self._chosen:
+            title = f"{len(self._closed)} choices with {tune.describe(setting, self._space.default)}"
+            with self._progress.doing(title, "jobs", len(self._closed)) as on_job:
+                run = self._bench.run(setting, self._closed, on_job)
+            self._chosen[types] = {
+                (number, name): likely
+                for number, one in run.generations.items()
+                for name, likely in one.probabilities.items()
+            }
+        return self._chosen[types]
 
     def _is_exempt(self, setting: Setting) -> bool:
         """Whether nothing can have become worse: what is not asked about, or the reference itself."""
@@ -269,6 +265,10 @@ class _Progress:
         while told < pieces:
             on_piece()
         self._took[kind] = [*self._took[kind][-5:], (time.monotonic() - began) / pieces]
+
+
+def _types(setting: Setting) -> _Types:
+    return setting.weights, setting.kv_cache
 
 
 @contextmanager

@@ -22,8 +22,8 @@ COPIES = ("q8_0", "q4_0")
 PARALLEL = (1, 2, 4, 8, 16, 32, 64)
 BATCHES = (128, 256, 512, 1024, 2048)
 LEAST_GAIN = 0.03  # a smaller difference is none, however steady the machine is
-UNKNOWN_NOISE = 0.1  # of what was measured only once
-CLEAR_GAIN = 0.2  # beyond this, one measurement more would not change who is ahead
+UNKNOWN_NOISE = 0.05  # of what was measured only once
+CLEAR_GAIN = 0.3  # beyond this, one measurement more would not change who is ahead
 MOST_RUNS = 3
 FINALISTS = 2  # beside the defaults
 FINALIST_SHARE = 0.85  # of the best estimate, at least
@@ -156,17 +156,19 @@ def jobs_a_minute(workload: Workload, prompt_rate: float, answer_rate: float) ->
 
 
 def noise(samples: Sequence[float]) -> float:
-    """How much measurements of the same thing differ, as a share of it."""
+    """How much measurements of the same thing differ, as a share of it: half of the range.
+
+    Few as they are, what seems to be one disturbed measurement may be the only right one.
+    """
     if len(samples) < 2:
         return UNKNOWN_NOISE
-    middle = median(samples)
-    return median(abs(sample - middle) for sample in samples) / middle
+    return (max(samples) - min(samples)) / 2 / median(samples)
 
 
 def beats(samples: Sequence[float], others: Sequence[float]) -> bool:
     """Whether these speeds are greater by more than chance would make them."""
     gain = median(samples) / median(others) - 1
-    return gain > max(LEAST_GAIN, noise(samples), noise(others))
+    return gain > max(LEAST_GAIN, noise(samples) + noise(others))
 
 
 def is_clearly_behind(samples: Sequence[float], others: Sequence[float]) -> bool:

@@ -1,8 +1,7 @@
 """The search on a machine that is made up."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ class Machine:
 
     faster: dict[object, float] = field(default_factory=dict)
     perplexities: dict[object, float] = field(default_factory=dict)
-    wrong: dict[object, int] = field(default_factory=dict)  # answers that a setting gets wrong
+    wrong: dict[object, int] = field(default_factory=dict)  # choices that a setting makes otherwise
     broken: set[object] = field(default_factory=set)  # with what nothing can be measured
     wobble: Callable[[], float] = lambda: 1.0
     space: Space = SPACE
@@ -70,12 +69,14 @@ class Machine:
         return rate, rate / 2
 
     def run(self, setting: Setting, requests: Mapping[int, Request], on_job: Callable[[], None]) -> Run:
-        self._check("run", setting)
+        self._check("choose" if requests[0].decide else "run", setting)
         wrong = sum(self.wrong.get(thing, 0) for thing in self._things(setting))
         made = {}
-        for number in requests:
+        for number, request in requests.items():
             kind = KINDS[(number + (number < wrong)) % len(KINDS)]
-            made[number] = Generation(json.dumps({"kind": kind}), "end", 60, 40, 10, 1.0)
+            likely = {one: 0.8 if one == kind else 0.1 for one in KINDS}
+            scored = dict.fromkeys(request.decide, likely)
+            made[number] = Generation("{}", "end", 60, 40, 10, 1.0, probabilities=scored)
             on_job()
         return Run(60 * self._factor(setting, self.faster) * self.wobble(), made, 5 * len(made))
 
@@ -179,10 +180,21 @@ def test_a_model_that_answers_nothing_is_an_error() -> None:
         find(Machine(broken={("q8_0", "q8_0")}))
 
 
-def test_few_answers_judge_nothing() -> None:
-    outcome = find(Machine({"q8_0": 2.0}), REQUESTS[:5])
-    assert outcome.chosen == outcome.default
-    assert "5 answers are too few to compare, 12 are needed" in refusals(outcome).values()
+def test_without_choices_the_texts_decide_alone() -> None:
+    free = [replace(request, schema={"type": "object", "properties": {}}) for request in REQUESTS]
+    machine = Machine({"q8_0": 2.0}, wrong={"q8_0": 9})
+    outcome = find(machine, free)
+    assert chosen(outcome).weights == "q8_0"
+    assert outcome.rows[outcome.chosen].agreement is None
+    assert not any(what == "choose" for what, _ in machine.asked)
+
+
+def test_quality_is_judged_once_for_all_settings_of_the_same_types() -> None:
+    machine = Machine({"q8_0": 2.0, ("parallel", 16): 1.3, ("batch", 1024): 1.2})
+    outcome = find(machine)
+    assert chosen(outcome) == Setting(2, 1024, 16, ("q8_0", "q8_0"), "q8_0")
+    for what in ("perplexity", "choose"):
+        assert sum(asked == what for asked, _ in machine.asked) == 2
 
 
 def test_when_the_time_is_over_what_was_found_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,8 @@ def test_a_difference_within_the_noise_beats_nothing() -> None:
     assert not tune.beats([110, 111, 110], [100, 85, 120])
     assert not tune.beats([109], [100])  # once is chance
     assert tune.beats([125], [100])
-    assert tune.beats([110, 112, 10], [100, 101, 100])  # one disturbance is not noise
+    assert not tune.beats([108, 112, 90], [100, 101, 100])
+    assert tune.beats([200, 205, 90], [100, 101, 100])  # a disturbance does not hide what is twice as fast
 
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=5), st.lists(st.floats(1, 1000), min_size=1, max_size=5))
