@@ -21,19 +21,20 @@ lint: $(VENV)/.ready-dev ## Style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-PAGES = README.md docs/cli.md docs/config.md docs/json.md docs/database.md docs/errors.md
+PAGES = README.md docs/cli.md docs/config.md docs/json.md docs/database.md docs/errors.md docs/benchmarks.md
 
 docs: $(VENV)/.ready-dev ## Write the generated pages and parts of pages
-	$(BIN)/python -m cogapp -r -I docs $(PAGES)
+	$(BIN)/python -m cogapp -r -I docs -I . $(PAGES)
 	$(BIN)/agentd config schema > config.schema.json
 
 docs-check: $(VENV)/.ready-dev ## Fail where a generated page is out of date
-	$(BIN)/python -m cogapp --check -I docs $(PAGES)
+	$(BIN)/python -m cogapp --check -I docs -I . $(PAGES)
 	$(BIN)/agentd config schema | diff -u config.schema.json -
 
-bench: $(VENV)/.ready-dev ## Speed, as ratios to a peer measured in the same run
+bench: $(VENV)/.ready-bench ## Speed, as ratios to a peer measured in the same run; some hours on a quiet machine
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/jobs.py
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.engine --json build/bench.json
 
 soak: $(VENV)/.ready-dev ## The long runs: hundreds of kills
 	$(BIN)/python -m pytest -m slow
@@ -44,6 +45,10 @@ clean: ## Remove .venv and what tools left behind
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) scripts/setup_venv.py $(VENV) starter
 	@touch $@
+
+$(VENV)/.ready-bench: pyproject.toml
+	@$(PYTHON) scripts/setup_venv.py $(VENV) starter,dev,bench
+	@touch $@ $(VENV)/.ready $(VENV)/.ready-dev
 
 $(VENV)/.ready-dev: pyproject.toml
 	@$(PYTHON) scripts/setup_venv.py $(VENV) starter,dev
