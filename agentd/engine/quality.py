@@ -14,7 +14,9 @@ from agentd.model import Request
 
 MOST_PERPLEXITY = 1.01  # as a ratio to the reference's
 LEAST_AGREEMENT = 0.95  # of the choices
-TIE = 0.25  # log-probabilities that are nearer to each other are turned over by rounding alone
+# Rounding alone moves the log-probabilities of two labels by up to a quarter against each other, and each score is
+# the difference of two: one for the input and one for an empty one.
+TIE = 0.5
 MOST_LABELS = 16  # of a choice; to score more would take longer than it is worth
 
 # By the number of a request and the name of a property, how likely each label is.

@@ -22,7 +22,7 @@ from agentd.records import timestamp
 ROUNDS = 3  # short samples of each setting
 MOST_SECONDS = 900.0  # after this, nothing is begun that can be left out
 FIRST_JOBS = 4  # that tell how long jobs take
-RUN_SECONDS = 30.0  # of whole jobs that are done beside each other …
+RUN_SECONDS = 15.0  # of whole jobs that are done beside each other …
 LEAST_JOBS = 12  # … but at least so many
 REQUEST_SECONDS = 3600.0
 SAMPLE_SECONDS = 0.6  # that the prompt of a short sample is to take, within these tokens:
@@ -56,7 +56,8 @@ class Search:
         }
         self._progress = _Progress(tell)
         self._rows: dict[Setting, Row] = {}
-        self._closed: dict[int, Request] = {}  # the choices of the requests alone
+        closed = {number: quality.only_choices(request) for number, request in self._requests.items()}
+        self._closed = {number: request for number, request in closed.items() if request}
         self._perplexities: dict[_Types, float] = {}
         self._chosen: dict[_Types, quality.Choices] = {}
         self._workload = Workload(1, 1, 1)
@@ -98,8 +99,6 @@ class Search:
         default.runs.clear()  # so few jobs do not fill a batch
         run = self._run(default, self._requests)
         self._requests = {number: self._requests[number] for number in run.generations}
-        closed = {number: quality.only_choices(request) for number, request in self._requests.items()}
-        self._closed = {number: request for number, request in closed.items() if request}
         done = list(run.generations.values())
         self._workload = Workload(
             own=max(mean(one.tokens_in - one.tokens_cached for one in done), 1),
