@@ -22,10 +22,13 @@ class BrokenFrame(Exception):
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes of one frame; raises `BrokenFrame` where it is too large."""
-    body = json.dumps(frame, separators=(",", ":")).encode()
+    """The bytes of one frame; raises `BrokenFrame` where it is too large or too deep."""
+    try:
+        body = json.dumps(frame, separators=(",", ":")).encode()
+    except RecursionError:
+        raise BrokenFrame("a frame that is nested too deeply") from None
     if len(body) > MAX_FRAME:
-        raise BrokenFrame(f"a frame of {len(body):,} bytes")
+        raise BrokenFrame(f"a frame of {len(body):,} bytes, the largest has {MAX_FRAME:,}")
     return _LENGTH.pack(len(body)) + body
 
 

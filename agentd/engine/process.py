@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from agentd.engine import weights
-from agentd.engine.frames import MAX_FRAME, BrokenFrame, Frame, encode, read_frame
+from agentd.engine.frames import BrokenFrame, Frame, encode, read_frame
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
 from agentd.model import DeviceMemory, Load, ModelInfo, OnText
@@ -146,7 +146,7 @@ class EngineProcess:
             return await call.future
         except BrokenFrame as broken:
             call.ended = True  # it was never sent
-            raise TooLong(f"the request is {broken}, the largest has {MAX_FRAME:,}") from broken
+            raise TooLong(f"the request is {broken}") from broken
         finally:
             if not call.ended:
                 self._send({"id": number, "op": "cancel"})

@@ -99,3 +99,11 @@ async def test_a_frame_larger_than_the_socket_buffer_crosses_a_socket_pair() -> 
         assert await asyncio.to_thread(receive_frame, theirs) == frame
         writer.close()
         await writer.wait_closed()
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    deep: Frame = {}
+    for _ in range(100_000):
+        deep = {"in": deep}
+    with pytest.raises(BrokenFrame, match="nested too deeply"):
+        encode(deep)
