@@ -198,12 +198,13 @@ def _messages(wire: list[dict[str, str]]) -> tuple[Message, ...]:
     return tuple(Message(**message) for message in wire)
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Take a low priority, the same for all that is done here: what a person does on this machine goes first."""
     os.nice(NICE)
     # Where Linux shares the CPU out by sessions, a nice value counts within one only: so this is a session of its
     # own, and the value is the session's too.
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICE))
 
@@ -211,7 +212,7 @@ def _give_way() -> None:
 def main() -> None:
     """Serve the socket whose number is the first argument."""
     faulthandler.enable()
-    _give_way()
+    give_way()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as sock:

@@ -12,7 +12,6 @@ the other end of the socket closes. Where requests come from and where the choic
 import dataclasses
 import faulthandler
 import os
-import signal
 import socket
 import sys
 import threading
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from agentd.engine.child import NICE
+from agentd.engine.child import give_way
 from agentd.engine.frames import Frame, encode, receive_frame
 from agentd.engine.llama.build import build_identity
 from agentd.engine.measure import Bench
@@ -34,9 +33,7 @@ from agentd.model import Request
 def main() -> None:
     """Search for whoever holds the other end of the socket whose number is the first argument."""
     faulthandler.enable()
-    os.nice(NICE)
-    # Ctrl-C in a terminal reaches the whole process group; whoever started this process decides when it ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    give_way()
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         try:
             _serve(sock)

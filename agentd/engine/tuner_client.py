@@ -79,6 +79,8 @@ async def _frames(first: Frame) -> AsyncGenerator[Frame, None]:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                # Ctrl-C in a terminal is for whoever waits here, and decides when the search ends.
+                start_new_session=True,
             )
         except BaseException:
             writer.close()

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,13 @@ def tuning(*words: str) -> Iterator[subprocess.Popen[str]]:
         started.communicate()
 
 
-def tuners(parent: int) -> Sequence[psutil.Process]:
-    children = psutil.Process(parent).children()
-    return [child for child in children if "agentd.engine.tuner" in child.cmdline()]
+def tuners(parent: int) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(parent).children():
+        with suppress(psutil.Error):  # it has ended since
+            if "agentd.engine.tuner" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def model_of(daemon: Daemon) -> Any:
@@ -94,6 +98,19 @@ def test_ctrl_c_leaves_a_daemon_and_its_model_as_they_were(make_daemon: MakeDaem
     assert daemon.query("SELECT count(*) FROM choices") == [(0,)]
     assert not (daemon.home / "models" / "tuning").exists()
     daemon.stop()
+
+
+def test_a_daemon_that_is_stopped_ends_its_search(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    daemon = make(make_daemon, tmp_path)
+    daemon.start()
+    with tuning() as search:
+        (tuner,) = wait_for(lambda: tuners(daemon.pid), what="a search")
+        daemon.stop()
+        assert has_ended(tuner)
+        assert search.wait(60) == 1
+        assert search.stderr is not None
+        assert "Traceback" not in search.stderr.read() + daemon.log
+    assert not (daemon.home / "models" / "tuning").exists()
 
 
 @pytest.mark.usefixtures("interruptible")
