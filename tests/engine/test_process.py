@@ -57,6 +57,7 @@ async def test_a_death_costs_the_request_that_was_begun_and_no_other(number: sig
         await client.wait_ready()
         begun = await begin(client)
         waiting = asyncio.create_task(client.generate(ask("Hello", max_tokens=3)))
+        await asyncio.sleep(0)  # it is sent
         await client.render(LONG.messages)  # the child has seen what was sent before
         dead = client.pid
         assert dead is not None
@@ -216,7 +217,8 @@ async def test_who_waits_is_served_by_urgency_then_age(client: EngineClient) -> 
             ("person", Priority.INTERACTIVE),
         ]
     ]
-    await client.render(LONG.messages)
+    await asyncio.sleep(0)  # they are sent
+    await client.render(LONG.messages)  # the child has seen what was sent before
     begun.cancel()
     await asyncio.gather(*waiting)
     assert order == ["person", "first", "second", "old backfill"]
