@@ -1,7 +1,8 @@
 """The loop that lets many requests share every step: continuous batching over one context.
 
-Each step takes what `schedule` decides, evaluates it in one `llama_decode` and hands every program that got all
-it asked for its logits. Programs join and leave at any step. What they ask and why, only they know.
+Each step takes what `schedule` decides, evaluates it in one `llama_decode` (two where attention works in tiles)
+and hands every program that got all it asked for its logits. Programs join and leave at any step. What they ask
+and why, only they know.
 """
 
 import time
@@ -101,21 +102,33 @@ class Batch:
         if news := self._expire(began) + self._admit(began):
             return news  # should a prompt kill this process, it must be known that it was in here
         turns = [_turn(member) for member in self._running.values()]
-        grants = schedule.share(turns, self._pace.budget, self._steps)
+        grants = schedule.share(turns, self._pace.budget, self._steps, self._context.tile)
         pieces = self._cut(grants)
         if pieces:
             self._follow_load(began)
-            before = self._clock()
-            try:
-                rows = self._context.decode([piece.segment for piece in pieces])
-            except EngineError as error:
-                return self._fail_all(error)
-            self._note(pieces, self._clock() - before)
-            news = self._hand_out(pieces, rows)
+            news = self._evaluate(pieces)
         taken = self._clock() - began
         self._pass_over({piece.member.entry.number for piece in pieces}, taken)
         self._steps += 1
         self._busy_seconds += taken
+        return news
+
+    def _evaluate(self, pieces: Sequence[Piece]) -> list[News]:
+        """Evaluate the pieces of a step, and let every program go on that has all it asked for."""
+        news, seconds = list[News](), 0.0
+        told = [(len(piece.segment.tokens), piece.of_prompt) for piece in pieces]
+        for group in schedule.apart(told, self._context.tile):
+            together = [pieces[index] for index in group]
+            before = self._clock()
+            try:
+                rows = self._context.decode([piece.segment for piece in together])
+            except EngineError as error:
+                return news + self._fail_all(error)
+            took = self._clock() - before
+            self._charge(together, took)
+            seconds += took
+            news += self._hand_out(together, rows)
+        self._note(sum(tokens for tokens, _ in told), seconds)
         return news
 
     def _cut(self, grants: Sequence[tuple[int, int]]) -> list[Piece]:
@@ -175,11 +188,14 @@ class Batch:
             member.joined = self._prefixes.restore(entry.prefix)
         return [News(entry.number, started=True), *self._resume(member, None)]
 
-    def _note(self, pieces: Sequence[Piece], seconds: float) -> None:
-        """Share the time of a step among those who took part, by tokens."""
+    def _charge(self, pieces: Sequence[Piece], seconds: float) -> None:
+        """Share the time of an evaluation among those who took part, by tokens."""
         tokens = sum(len(piece.segment.tokens) for piece in pieces)
         for piece in pieces:
             piece.member.engine_seconds += seconds * len(piece.segment.tokens) / tokens
+
+    def _note(self, tokens: int, seconds: float) -> None:
+        """Learn from a step how much fits in one, and tell of its speed."""
         self._pace = self._pace.after(tokens, seconds)
         self._last.append((tokens, seconds))
 

@@ -183,7 +183,7 @@ class Bench:
         tokens = self._tokens_of(start + count)[start:]
         began, fed = time.perf_counter(), 0
         while fed < count:
-            step = tokens[fed : fed + (at_once or self._pace.budget)]
+            step = tokens[fed : fed + (at_once or schedule.stretch(self._pace.budget, context.tile))]
             before = time.perf_counter()
             context.decode([Segment(sequence, start + fed, step, 1)])
             self._pace = self._pace.after(len(step), time.perf_counter() - before)
@@ -202,7 +202,8 @@ class Bench:
             start = self._base + size + step * feed
             tokens = self._tokens_of(start + feed)[start:]
             began = time.perf_counter()
-            for part in _batched(sequences, at_once or max(self._pace.budget // feed, 1)):
+            most = min(self._pace.budget, context.tile - 1) if context.tile else self._pace.budget
+            for part in _batched(sequences, at_once or max(most // feed, 1)):
                 context.decode([Segment(sequence, start, tokens, 1) for sequence in part])
             seconds.append(time.perf_counter() - began)
         for sequence in sequences:

@@ -54,6 +54,11 @@ class Piece:
     track: Track
     segment: Segment
 
+    @property
+    def of_prompt(self) -> bool:
+        """Whether these are tokens of the request's prompt, and none that were written after it."""
+        return self.segment.start < self.member.entry.prompt
+
 
 @dataclass(slots=True)
 class Member:

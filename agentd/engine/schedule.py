@@ -5,7 +5,7 @@ room. While an interactive request runs, lower ones are paused where they are an
 orders age, so that nothing waits for ever.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agentd.records import Priority
@@ -20,6 +20,7 @@ BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
 MOST_OUTPUTS = 128  # rows of logits a step: with a large vocabulary, room for more is hundreds of megabytes
 FIRST_BUDGET = 64  # tokens of the first steps, before any speed is known
 SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
+MOST_STRETCH = 2  # times: so far what is left for prompts may be stretched to fill a tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,12 @@ def admit(
     return [turn.number for turn in let_in]
 
 
-def share(running: Collection[Turn], budget: int, step: int) -> list[tuple[int, int]]:
+def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> list[tuple[int, int]]:
     """Who feeds how many tokens in step number `step`, at most `budget` together, as (number, tokens).
 
     An interactive request has the step to itself. Otherwise those that are writing go first: they need few
-    tokens, and what is left of the batch is filled with prompts, the oldest first.
+    tokens, and what is left of the batch is filled with prompts, the oldest first. Where attention works on `tile`
+    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is no more than twice as much.
     """
     able = [turn for turn in running if turn.pending]
     urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
@@ -88,12 +90,42 @@ def share(running: Collection[Turn], budget: int, step: int) -> list[tuple[int, 
         aged = [turn for turn in able if turn not in urgent and turn.passed_over > AGE_SECONDS]
         able = urgent + (aged if step % AGED_STEP == 0 else [])
     given = []
+    stretched = False
     for turn in sorted(able, key=_stepping):
+        if turn.pending > SHORT_FEED and not stretched:
+            stretched, budget = True, stretch(budget, tile)
         tokens = min(turn.pending, budget)
         if tokens:
             given.append((turn.number, tokens))
             budget -= tokens
     return given
+
+
+def stretch(budget: int, tile: int) -> int:
+    """The tokens that prompts get where `budget` is left for them: a whole tile if it comes near to one."""
+    return tile if budget < tile <= MOST_STRETCH * budget else budget
+
+
+def apart(pieces: Sequence[tuple[int, bool]], tile: int) -> list[list[int]]:
+    """Which pieces of a step, given as (tokens, whether of a prompt), are evaluated together, as indices.
+
+    A tile of attention is worked through for the cells of everybody in it. So where there would be one, those that
+    write, each at the end of cells of its own, go first and by fewer than fill a tile, and then the prompts.
+    """
+    if not tile or sum(tokens for tokens, _ in pieces) < tile:
+        return [list(range(len(pieces)))]
+    groups = list[list[int]]()
+    room = 0
+    for index, (tokens, prompt) in enumerate(pieces):
+        if prompt:
+            continue
+        if tokens >= room:
+            groups.append([])
+            room = tile
+        groups[-1].append(index)
+        room -= tokens
+    prompts = [index for index, (_, prompt) in enumerate(pieces) if prompt]
+    return [*groups, prompts] if prompts else groups
 
 
 def stands_aside(turn: Turn, running: Collection[Turn]) -> bool:

@@ -75,7 +75,7 @@ async def _measure(asked: argparse.Namespace, kept: dict[str, Any]) -> dict[str,
 
 
 def _plan(asked: argparse.Namespace) -> Plan:
-    jobs, tagged = (8, 4) if asked.quick else (48, 24)
+    jobs, tagged = (8, 4) if asked.quick else asked.jobs
     prose = [ROOT / "docs" / f"{name}.md" for name in ("decisions", "glossary", "quickstart")]
     return Plan(
         workloads={"A": incidents(jobs), "B": notes(tagged, file=asked.notes)},
@@ -89,6 +89,10 @@ def _plan(asked: argparse.Namespace) -> Plan:
     )
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
@@ -99,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="few jobs, one run: to see that it works")
     parser.add_argument("--runs", type=int, default=3, help="turns of each side (3)")
+    parser.add_argument("--jobs", type=_numbers, default=(48, 24), help="of A and of B (48,24)")
     parser.add_argument("--only", default=tables.SECTIONS, type=_words, help=", ".join(tables.SECTIONS))
     parser.add_argument("--weights", default=("q4_1", "q4_0"), type=_words, help="same: their types")
     parser.add_argument("--kv", default=("f16", "q8_0"), type=_words, help="same: types of the cache")

@@ -18,9 +18,11 @@ from agentd.engine.schedule import (
     Room,
     Turn,
     admit,
+    apart,
     most_outputs,
     share,
     stands_aside,
+    stretch,
 )
 from agentd.records import Priority
 
@@ -110,6 +112,34 @@ def test_backfill_that_was_passed_over_for_long_is_not_starved_by_prompts() -> N
     assert share([*prompts, turn(3, BACKFILL, pending=1, passed_over=OLD)], 64, 1) == [(3, 1), (1, 63)]
 
 
+def test_prompts_get_a_whole_tile_of_attention_where_half_of_one_is_left() -> None:
+    running = [turn(1, pending=8), turn(2, pending=500), turn(3, pending=500)]
+    assert share(running, 40, 1, tile=64) == [(1, 8), (2, 64)]
+    assert share(running, 39, 1, tile=64) == [(1, 8), (2, 31)]
+    assert share(running, 100, 1, tile=64) == [(1, 8), (2, 92)]
+    assert [stretch(budget, 64) for budget in (0, 31, 32, 63, 64, 65)] == [0, 31, 64, 64, 64, 65]
+    # Whoever writes is never given more: there is nothing to fill a tile with.
+    assert share([turn(number, pending=1) for number in range(60)], 40, 1, tile=64)[-1] == (39, 1)
+
+
+def test_those_that_write_are_evaluated_apart_from_a_tile_of_prompts() -> None:
+    pieces = [(1, False), (20, False), (30, True), (70, True)]
+    assert apart(pieces, 64) == [[0, 1], [2, 3]]
+    assert apart(pieces, 0) == apart(pieces, 122) == [[0, 1, 2, 3]]
+    assert apart([(40, False), (23, False), (1, False), (63, True)], 64) == [[0, 1], [2], [3]]
+    assert apart([(100, False), (1, False)], 64) == [[0], [1]]
+
+
+PIECES = st.lists(st.tuples(st.integers(1, 100), st.booleans()), min_size=1, max_size=12)
+
+
+@given(PIECES, st.sampled_from([0, 64]))
+def test_every_piece_is_evaluated_once(pieces: list[tuple[int, bool]], tile: int) -> None:
+    groups = apart(pieces, tile)
+    assert all(groups)
+    assert sorted(index for group in groups for index in group) == list(range(len(pieces)))
+
+
 TURNS = st.builds(
     Turn,
     number=st.integers(0, 10_000),
@@ -122,13 +152,13 @@ TURNS = st.builds(
 CROWDS = st.lists(TURNS, max_size=12, unique_by=lambda one: one.number)
 
 
-@given(CROWDS, st.integers(0, 600), st.integers(0, 100))
-def test_a_step_never_takes_more_than_its_budget_and_never_stands_still(
-    running: list[Turn], budget: int, step: int
+@given(CROWDS, st.integers(0, 600), st.integers(0, 100), st.sampled_from([0, 64]))
+def test_a_step_never_takes_more_than_its_budget_and_half_a_tile_and_never_stands_still(
+    running: list[Turn], budget: int, step: int, tile: int
 ) -> None:
-    given_ = dict(share(running, budget, step))
+    given_ = dict(share(running, budget, step, tile))
     by_number = {one.number: one for one in running}
-    assert sum(given_.values()) <= budget
+    assert sum(given_.values()) <= budget + tile // 2
     assert all(0 < tokens <= by_number[number].pending for number, tokens in given_.items())
     assert bool(given_) == bool(budget and any(one.pending for one in running))
 

@@ -30,6 +30,10 @@ KV_TYPES = {
     "q4_0": llama_cpp.GGML_TYPE_Q4_0,
     "iq4_nl": llama_cpp.GGML_TYPE_IQ4_NL,
 }
+# From so many tokens on, llama.cpp's CPU attention works on tiles of them (GGML_FA_TILE_Q, for caches whose values
+# are floats), where one that is not full costs as much as a full one.
+TILE = 64
+TILED = {"f32", "f16"}
 MOST_SEQUENCES = llama_cpp.llama_max_parallel_sequences()
 
 
@@ -63,6 +67,7 @@ class LlamaContext:
         self.seconds = 0.0  # spent inside llama_decode so far
         self.threads = shape.threads
         self.most_outputs = shape.outputs or shape.batch
+        self.tile = _tile(model, shape)  # tokens that attention works on at a time; 0 where it goes one by one
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
         self._memory = llama_cpp.llama_get_memory(self._handle)
@@ -185,3 +190,10 @@ class LlamaContext:
                 hint="agentd config path",
             )
         return handle
+
+
+def _tile(model: LlamaModel, shape: Shape) -> int:
+    kinds = {shape.kv_cache.k, shape.kv_cache.v}
+    tiled = len(kinds) == 1 and kinds <= TILED and not model.on_gpu
+    # A step that is stretched to a whole tile must still fit in the batch.
+    return TILE if tiled and shape.batch >= 2 * TILE else 0

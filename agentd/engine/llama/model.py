@@ -42,6 +42,7 @@ class LlamaModel:
         if not handle:
             raise ModelUnavailable(f"llama.cpp cannot load {path}: {tail.error() or 'no reason given'}")
         self.handle = handle
+        self.on_gpu = gpu_layers > 0 and gpu_in_build()
         if not vocab_only and not _writes_text(handle):
             self.close()
             raise ModelUnavailable(f"{path} is not a model that writes text")
