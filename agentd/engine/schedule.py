@@ -20,7 +20,7 @@ BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
 MOST_OUTPUTS = 128  # rows of logits a step: with a large vocabulary, room for more is hundreds of megabytes
 FIRST_BUDGET = 64  # tokens of the first steps, before any speed is known
 SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
-MOST_STRETCH = 2  # times: so far what is left for prompts may be stretched to fill a tile
+MOST_STRETCH = 1.5  # times: so far what is left for prompts may be stretched to fill a tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> l
 
     An interactive request has the step to itself. Otherwise those that are writing go first: they need few
     tokens, and what is left of the batch is filled with prompts, the oldest first. Where attention works on `tile`
-    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is no more than twice as much.
+    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is no more than half as much again.
     """
     able = [turn for turn in running if turn.pending]
     urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
