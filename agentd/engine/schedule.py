@@ -82,7 +82,7 @@ def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> l
 
     An interactive request has the step to itself. Otherwise those that are writing go first: they need few
     tokens, and what is left of the batch is filled with prompts, the oldest first. Where attention works on `tile`
-    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is no more than half as much again.
+    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is at most half as much again.
     """
     able = [turn for turn in running if turn.pending]
     urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
