@@ -183,7 +183,7 @@ class Bench:
         tokens = self._tokens_of(start + count)[start:]
         began, fed = time.perf_counter(), 0
         while fed < count:
-            step = tokens[fed : fed + (at_once or schedule.stretch(self._pace.budget, context.tile))]
+            step = tokens[fed : fed + (at_once or schedule.whole_tiles(self._pace.budget, context.tile))]
             before = time.perf_counter()
             context.decode([Segment(sequence, start + fed, step, 1)])
             self._pace = self._pace.after(len(step), time.perf_counter() - before)

@@ -20,7 +20,7 @@ BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
 MOST_OUTPUTS = 128  # rows of logits a step: with a large vocabulary, room for more is hundreds of megabytes
 FIRST_BUDGET = 64  # tokens of the first steps, before any speed is known
 SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
-MOST_STRETCH = 1.5  # times: so far what is left for prompts may be stretched to fill a tile
+MOST_STRETCH = 1.5  # times: so far what is left for prompts may be stretched to fill the first tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> l
 
     An interactive request has the step to itself. Otherwise those that are writing go first: they need few
     tokens, and what is left of the batch is filled with prompts, the oldest first. Where attention works on `tile`
-    tokens at a time (0: on one), what is left is stretched to a whole tile, if that is at most half as much again.
+    tokens at a time (0: on one), they get `whole_tiles`, so that a step may go half a tile beyond its budget.
     """
     able = [turn for turn in running if turn.pending]
     urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
@@ -90,10 +90,10 @@ def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> l
         aged = [turn for turn in able if turn not in urgent and turn.passed_over > AGE_SECONDS]
         able = urgent + (aged if step % AGED_STEP == 0 else [])
     given = []
-    stretched = False
+    rounded = False
     for turn in sorted(able, key=_stepping):
-        if turn.pending > SHORT_FEED and not stretched:
-            stretched, budget = True, stretch(budget, tile)
+        if turn.pending > SHORT_FEED and not rounded:
+            rounded, budget = True, whole_tiles(budget, tile)
         tokens = min(turn.pending, budget)
         if tokens:
             given.append((turn.number, tokens))
@@ -101,9 +101,14 @@ def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> l
     return given
 
 
-def stretch(budget: int, tile: int) -> int:
-    """The tokens that prompts get where `budget` is left for them: a whole tile if it comes near to one."""
-    return tile if budget < tile <= MOST_STRETCH * budget else budget
+def whole_tiles(budget: int, tile: int) -> int:
+    """The tokens that prompts get where `budget` is left for them: the nearest number of whole tiles.
+
+    A tile that is not full costs as much as a full one. Fewer than two thirds of the first one stay as they are.
+    """
+    if not tile or budget * MOST_STRETCH < tile:
+        return budget
+    return max(round(budget / tile), 1) * tile
 
 
 def apart(pieces: Sequence[tuple[int, bool]], tile: int) -> list[list[int]]:

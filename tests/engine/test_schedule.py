@@ -22,7 +22,7 @@ from agentd.engine.schedule import (
     most_outputs,
     share,
     stands_aside,
-    stretch,
+    whole_tiles,
 )
 from agentd.records import Priority
 
@@ -112,12 +112,15 @@ def test_backfill_that_was_passed_over_for_long_is_not_starved_by_prompts() -> N
     assert share([*prompts, turn(3, BACKFILL, pending=1, passed_over=OLD)], 64, 1) == [(3, 1), (1, 63)]
 
 
-def test_prompts_get_a_whole_tile_of_attention_where_most_of_one_is_left() -> None:
+def test_prompts_get_whole_tiles_of_attention() -> None:
     running = [turn(1, pending=8), turn(2, pending=500), turn(3, pending=500)]
     assert share(running, 51, 1, tile=64) == [(1, 8), (2, 64)]
     assert share(running, 50, 1, tile=64) == [(1, 8), (2, 42)]
-    assert share(running, 100, 1, tile=64) == [(1, 8), (2, 92)]
-    assert [stretch(budget, 64) for budget in (0, 42, 43, 63, 64, 65)] == [0, 42, 64, 64, 64, 65]
+    assert share(running, 100, 1, tile=64) == [(1, 8), (2, 64)]
+    assert share(running, 512, 1, tile=64) == [(1, 8), (2, 500), (3, 12)]
+    rounded = {0: 0, 42: 42, 43: 64, 64: 64, 95: 64, 97: 128, 159: 128, 161: 192}
+    assert {budget: whole_tiles(budget, 64) for budget in rounded} == rounded
+    assert whole_tiles(100, 0) == 100
     # Whoever writes is never given more: there is nothing to fill a tile with.
     assert share([turn(number, pending=1) for number in range(60)], 40, 1, tile=64)[-1] == (39, 1)
 
@@ -153,12 +156,12 @@ CROWDS = st.lists(TURNS, max_size=12, unique_by=lambda one: one.number)
 
 
 @given(CROWDS, st.integers(0, 600), st.integers(0, 100), st.sampled_from([0, 64]))
-def test_a_step_never_takes_more_than_its_budget_and_a_third_of_a_tile_and_never_stands_still(
+def test_a_step_never_takes_more_than_its_budget_and_half_a_tile_and_never_stands_still(
     running: list[Turn], budget: int, step: int, tile: int
 ) -> None:
     given_ = dict(share(running, budget, step, tile))
     by_number = {one.number: one for one in running}
-    assert sum(given_.values()) <= budget + tile // 3
+    assert sum(given_.values()) <= budget + tile // 2
     assert all(0 < tokens <= by_number[number].pending for number, tokens in given_.items())
     assert bool(given_) == bool(budget and any(one.pending for one in running))
 

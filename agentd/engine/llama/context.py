@@ -195,5 +195,5 @@ class LlamaContext:
 def _tile(model: LlamaModel, shape: Shape) -> int:
     kinds = {shape.kv_cache.k, shape.kv_cache.v}
     tiled = len(kinds) == 1 and kinds <= TILED and not model.on_gpu
-    # A step that is stretched to a whole tile must still fit in the batch.
-    return TILE if tiled and shape.batch >= 2 * TILE else 0
+    # Whole tiles must not come to more than the batch holds.
+    return TILE if tiled and shape.batch % TILE == 0 else 0
