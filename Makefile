@@ -13,7 +13,7 @@ demo: $(VENV)/.ready ## Set up, then watch the daemon work on samples/
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.ready-dev ## Set up, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.ready-dev ## Style, types and import contracts
 	$(BIN)/ruff check .

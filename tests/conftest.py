@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from agentd.paths import Paths, find_paths
+
+# A slow machine is no failure.
+settings.register_profile("agentd", deadline=None)
+settings.load_profile("agentd")
 
 
 @pytest.fixture(autouse=True)

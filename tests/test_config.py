@@ -121,7 +121,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
     assert validate(read_yaml(text, FILE), Whole) == Whole()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=60) | st.text("ab:-[]{}&*!\n \"'#|>?,", max_size=60))
 def test_no_text_gets_past_as_anything_but_a_section_or_a_config_error(text: str) -> None:
     try:

@@ -86,7 +86,7 @@ def test_a_quote_holds_words_of_its_text_in_their_order(text: str, quote: str, a
 
 
 @given(st.text(alphabet="ab\"\\/\n\t\x01\x7fé🌱{}.'n", max_size=30), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_the_text_every_answer_bound_to_it_is_json(text: str, random: Any) -> None:
     matcher = LLMatcher(TOKENIZER, compile_schema(closed(quote={WORDS_OF: text})))
     written = bytearray()
@@ -220,7 +220,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_finished_answer_validates(schema: dict[str, Any]) -> None:
     matcher = LLMatcher(TOKENIZER, compile_schema(schema))
     written = bytearray()

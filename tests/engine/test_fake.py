@@ -22,7 +22,7 @@ def request(content: str = "Hello", **bounds: Any) -> Request:
 
 
 @given(SCHEMAS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_placeholder_of_any_schema_validates(schema: dict[str, Any]) -> None:
     jsonschema.validate(placeholder(schema), schema)
 

@@ -55,7 +55,7 @@ def read_all(request: pytest.FixtureRequest) -> Iterator[ReadAll]:
 
 
 @given(st.lists(FRAMES, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_frames_arrive_as_they_were_sent_on_either_end(sent: list[Frame]) -> None:
     raw = b"".join(encode(frame) for frame in sent)
     assert read_with_asyncio(raw) == sent

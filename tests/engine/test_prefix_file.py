@@ -170,7 +170,7 @@ def test_every_single_flipped_byte_is_refused(folder: Path) -> None:
 
 
 # The folder is written anew for every example.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_is_handed_out(folder: Path, data: st.DataObject) -> None:
     file = next(iter(folder.glob("*")), None) or saved(folder)

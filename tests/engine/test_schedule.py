@@ -255,7 +255,7 @@ class Batch:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_everybody_is_served_in_the_end(random: random.Random) -> None:
     batch = Batch(ROOM)
     arrivals = sorted(random.randrange(1000) for _ in range(80))

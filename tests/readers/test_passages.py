@@ -15,7 +15,7 @@ TEXTS = st.lists(LINES, max_size=12).map("\n".join)
 
 
 @given(TEXTS, st.integers(1, 50))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_passages_are_the_text_with_the_right_lines(text: str, first_line: int) -> None:
     passages = list(split_passages(text, first_line))
     assert "".join(passage.text for passage in passages) == text
@@ -27,7 +27,7 @@ def test_passages_are_the_text_with_the_right_lines(text: str, first_line: int) 
 
 
 @given(TEXTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_lines_end_at_line_feeds_alone(text: str) -> None:
     lines = split_lines(text)
     assert "".join(lines) == text

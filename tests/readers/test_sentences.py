@@ -47,7 +47,7 @@ def test_what_is_said_leaves_out_headings_unless_there_is_nothing_else() -> None
 
 
 @given(st.text(alphabet="aB. \n-#!", max_size=60), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_widening_holds_what_it_was_given_and_ends_at_sentences(text: str, data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(begin, len(text)))

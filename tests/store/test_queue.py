@@ -50,7 +50,7 @@ def test_texts_that_stand_in_no_file_are_kept_with_their_jobs(db: Database) -> N
     assert found.text == "from a pipe"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(Priority), max_size=12))
 def test_jobs_are_claimed_by_priority_and_then_by_age(priorities: list[Priority]) -> None:
     memory = Database(memory=True)
