@@ -123,7 +123,7 @@ class Model(Protocol):
     def info(self) -> ModelInfo:
         """What is loaded; raises `ModelUnavailable` while nothing is."""
 
-    async def render(self, messages: tuple[Message, ...]) -> Rendered:
+    async def render(self, messages: tuple[Message, ...], priority: Priority = Priority.TRIGGERED) -> Rendered:
         """The exact prompt for these messages, and its length in tokens."""
 
     async def check_schema(self, schema: dict[str, Any]) -> None:

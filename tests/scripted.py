@@ -3,6 +3,7 @@
 from typing import Any
 
 from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
+from agentd.records import Priority
 
 INFO = ModelInfo(
     path="/models/m.gguf",
@@ -38,7 +39,7 @@ class ScriptedModel:
         self.tokens = tokens  # of every prompt
         self.info = INFO
 
-    async def render(self, messages: tuple[Message, ...]) -> Rendered:
+    async def render(self, messages: tuple[Message, ...], priority: Priority = Priority.TRIGGERED) -> Rendered:
         return Rendered("\n".join(message.content for message in messages), self.tokens)
 
     async def check_schema(self, schema: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, ModelUnavailable
 from agentd.readers.read import read_file, read_stdin
-from agentd.records import Document, Job
+from agentd.records import Document, Job, Priority
 from agentd.store import outlook, queue, results
 from agentd.tasks.prompt import build_messages
 
@@ -64,7 +64,7 @@ class Requests:
         messages = build_messages(task, await self._document(body))
         engine = self._agent.engines[task.model]
         await self._need(engine)
-        rendered = await engine.render(messages)
+        rendered = await engine.render(messages, Priority.INTERACTIVE)
         room = engine.info.context - task.max_tokens
         return {"task": task.name, "prompt": rendered.text, "tokens": rendered.tokens, "room": room}
 

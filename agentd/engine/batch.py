@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from agentd.engine import schedule
-from agentd.engine.llama.context import LlamaContext
+from agentd.engine.llama.context import BrokenOff, LlamaContext
 from agentd.engine.member import Entry, Member, Piece
 from agentd.engine.prefix import Prefixes
 from agentd.engine.schedule import Pace, Room, Turn
@@ -27,7 +27,8 @@ class Batch:
     """All requests of one context, waiting and running. Not safe for threads.
 
     `branch_sequences` are what forks may use, beside the first ones, which are for the requests themselves.
-    `threads` says before each step how many the machine has left; without it their number stays.
+    `threads` says before each step how many the machine has left; without it their number stays. `hurry` says,
+    within a step, that somebody came who should not wait for its end; without it nobody does.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Batch:
         prefixes: Prefixes,
         branch_sequences: Sequence[int],
         threads: Threads | None = None,
+        hurry: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
@@ -50,7 +52,11 @@ class Batch:
         self._waited: dict[int, float] = {}  # seconds, of those
         self._running: dict[int, Member] = {}
         self._programs: dict[int, Program] = {}
-        self._pace = Pace(context.shape.batch, min(schedule.FIRST_BUDGET, context.shape.batch))
+        self._hurry = hurry
+        most = context.shape.batch
+        first = min(schedule.FIRST_BUDGET, most)
+        self._brisk = Pace(most, first)
+        self._calm = Pace(most, first, calm=True)
         self._steps = 0
         self._busy_seconds = 0.0
         self._last: deque[tuple[int, float]] = deque(maxlen=LAST_STEPS)
@@ -102,18 +108,22 @@ class Batch:
         if news := self._expire(began) + self._admit(began):
             return news  # should a prompt kill this process, it must be known that it was in here
         turns = [_turn(member) for member in self._running.values()]
-        grants = schedule.share(turns, self._pace.budget, self._steps, self._context.tile)
+        calm = self._context.breakable and schedule.is_calm(turns)
+        budget = (self._calm if calm else self._brisk).budget
+        grants = schedule.share(turns, budget, self._steps, self._context.tile)
         pieces = self._cut(grants)
         if pieces:
             self._follow_load(began)
-            news = self._evaluate(pieces)
+            if self._context.breakable:
+                self._context.break_off_when(self._hurry if calm else None)
+            news = self._evaluate(pieces, calm=calm)
         taken = self._clock() - began
         self._pass_over({piece.member.entry.number for piece in pieces}, taken)
         self._steps += 1
         self._busy_seconds += taken
         return news
 
-    def _evaluate(self, pieces: Sequence[Piece]) -> list[News]:
+    def _evaluate(self, pieces: Sequence[Piece], *, calm: bool) -> list[News]:
         """Evaluate the pieces of a step, and let every program go on that has all it asked for."""
         news, seconds = list[News](), 0.0
         told = [(len(piece.segment.tokens), piece.of_prompt) for piece in pieces]
@@ -122,13 +132,15 @@ class Batch:
             before = self._clock()
             try:
                 rows = self._context.decode([piece.segment for piece in together])
+            except BrokenOff:
+                return news  # what was not evaluated comes again, after whoever is in a hurry
             except EngineError as error:
                 return news + self._fail_all(error)
             took = self._clock() - before
             self._charge(together, took)
             seconds += took
             news += self._hand_out(together, rows)
-        self._note(sum(tokens for tokens, _ in told), seconds)
+        self._note(sum(tokens for tokens, _ in told), seconds, calm=calm)
         return news
 
     def _cut(self, grants: Sequence[tuple[int, int]]) -> list[Piece]:
@@ -194,9 +206,12 @@ class Batch:
         for piece in pieces:
             piece.member.engine_seconds += seconds * len(piece.segment.tokens) / tokens
 
-    def _note(self, tokens: int, seconds: float) -> None:
+    def _note(self, tokens: int, seconds: float, *, calm: bool) -> None:
         """Learn from a step how much fits in one, and tell of its speed."""
-        self._pace = self._pace.after(tokens, seconds)
+        if calm:
+            self._calm = self._calm.after(tokens, seconds)
+        else:
+            self._brisk = self._brisk.after(tokens, seconds)
         self._last.append((tokens, seconds))
 
     def _hand_out(self, pieces: Sequence[Piece], rows: Logits) -> list[News]:

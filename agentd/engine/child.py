@@ -65,7 +65,7 @@ class Backend(Protocol):
         """End a request at once."""
 
     def step(self) -> list[News]:
-        """Do a quarter of a second of work at most, and tell what became of whom."""
+        """Evaluate one batch, and tell what became of whom."""
 
     def load(self) -> Load:
         """What it is doing."""
@@ -79,6 +79,7 @@ class Child:
         self._frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         self._streamed: set[int] = set()  # requests whose text somebody reads as it grows
         self._told = 0.0  # when the load was
+        self._hurry = threading.Event()  # somebody came who should not wait for the end of a step
 
     def run(self) -> None:
         """Load the model that the first frame asks for, then serve until the socket closes."""
@@ -87,7 +88,7 @@ class Child:
             return
         threading.Thread(target=self._receive, daemon=True).start()
         try:
-            backend = _load(first, lambda share: self._send({"type": "converting", "share": share}))
+            backend = _load(first, lambda share: self._send({"type": "converting", "share": share}), self._hurry)
         except AgentdError as error:
             self._send({"type": "failed", "error": error.to_wire()})
             return
@@ -103,6 +104,8 @@ class Child:
         try:
             while (frame := receive_frame(self._socket)) is not None:
                 self._frames.put(frame)
+                if frame["op"] != "cancel" and frame.get("priority") == Priority.INTERACTIVE:
+                    self._hurry.set()
         except (OSError, BrokenFrame) as broken:
             print(f"engine child: {broken}", file=sys.stderr)  # noqa: T201 - the daemon's log
         # The main thread may be deep inside llama.cpp, where no exception reaches it.
@@ -113,6 +116,7 @@ class Child:
 
     def _take(self, backend: Backend) -> None:
         """Look at every frame that has come; without work, wait for one."""
+        self._hurry.clear()  # before looking: who comes from here on may be overlooked
         while True:
             try:
                 frame = self._frames.get(block=not backend.busy)
@@ -165,7 +169,7 @@ class Child:
             self._send({"type": "load", "load": dataclasses.asdict(backend.load())})
 
 
-def _load(first: Frame, on_convert: Callable[[float], None]) -> Backend:
+def _load(first: Frame, on_convert: Callable[[float], None], hurry: threading.Event) -> Backend:
     settings = ModelSettings.model_validate(first["settings"])
     if settings.path == FAKE:
         from agentd.engine.fake import FakeModel
@@ -178,6 +182,7 @@ def _load(first: Frame, on_convert: Callable[[float], None]) -> Backend:
         Choice(**first["choice"]) if first["choice"] else None,
         Path(first["folder"]) if first["folder"] else None,
         on_convert,
+        hurry.is_set,
     )
 
 

@@ -21,6 +21,7 @@ from agentd.engine.process import EngineProcess
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable
 from agentd.model import Generation, Load, Message, ModelInfo, OnText, Rendered, Request
+from agentd.records import Priority
 
 log = logging.getLogger("agentd.engine")
 
@@ -149,9 +150,9 @@ class EngineClient:
         if not self._usable():
             raise self._unavailable()
 
-    async def render(self, messages: tuple[Message, ...]) -> Rendered:
+    async def render(self, messages: tuple[Message, ...], priority: Priority = Priority.TRIGGERED) -> Rendered:
         """The exact prompt for these messages."""
-        return Rendered(**await self._ask({"op": "render", **_fields(Request(messages))}))
+        return Rendered(**await self._ask({"op": "render", **_fields(Request(messages, priority=priority))}))
 
     async def check_schema(self, schema: dict[str, Any]) -> None:
         """Raise `BadSchema` where the schema cannot be compiled."""

@@ -4,6 +4,7 @@ What was loaded is told as llama.cpp reported it. Requests are not known here.
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ class Loaded:
     saved: PrefixFolder | None
     threads: Threads | None  # None where the config fixes their number
 
-    def open_batch(self) -> Batch:
-        """The loop over this context, with nothing in it."""
+    def open_batch(self, hurry: Callable[[], bool] | None = None) -> Batch:
+        """The loop over this context, with nothing in it; see there for `hurry`."""
         first = self.info.parallel + schedule.INTERACTIVE_SEQUENCES
         middle = first + schedule.PREFIX_SEQUENCES
         prefixes = Prefixes(
@@ -65,7 +66,7 @@ class Loaded:
             ThreadPoolExecutor(1, "prefixes"),
         )
         branches = range(middle, self.context.shape.sequences)
-        return Batch(self.context, self.info.parallel, prefixes, branches, self.threads)
+        return Batch(self.context, self.info.parallel, prefixes, branches, self.threads, hurry)
 
 
 def load(

@@ -4,6 +4,7 @@ It binds the vocabulary, the chat template, the constraint compiler and the batc
 nothing of sockets, of the queue or of who asks.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class LocalModel:
     """A model in this process. Raises `ModelUnavailable` where it cannot be loaded.
 
     `folder` is where saved prefixes and converted weights are kept; without one, nothing is kept. `on_convert` is
-    told how far a copy of the weights is, where one has to be made first.
+    told how far a copy of the weights is, where one has to be made first. `hurry` says, from within a step, if
+    somebody came who should not wait for its end.
     """
 
     def __init__(
@@ -37,13 +39,14 @@ class LocalModel:
         choice: Choice | None = None,
         folder: Path | None = None,
         on_convert: OnProgress | None = None,
+        hurry: Callable[[], bool] | None = None,
     ) -> None:
         loaded = load(settings, choice, folder, on_convert)
         self.info: ModelInfo = loaded.info
         self._model, self._context = loaded.model, loaded.context
         self._template = ChatTemplate(self._model.chat_template, self._model.bos_text, self._model.eos_text)
         self._compile = Compiler(self._model.constraint_tokenizer())
-        self._batch = loaded.open_batch()
+        self._batch = loaded.open_batch(hurry)
         self._baselines: dict[tuple[Any, ...], list[float]] = {}
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from agentd.records import Priority
 
-STEP_SECONDS = 0.25  # a step aims at this, so that an ask or a cancel never waits long
+STEP_SECONDS = 0.25  # a step aims at this, so that what is in it never waits long
+CALM_STEP_SECONDS = 1.0  # and at this while no person waits, and an ask that comes breaks it off
 AGE_SECONDS = 60.0  # after so long, who was passed over gets a turn all the same
 AGED_STEP = 8  # which is every so many steps, beside an interactive request
 INTERACTIVE_SEQUENCES = 2  # room that only interactive requests may take …
@@ -133,6 +134,11 @@ def apart(pieces: Sequence[tuple[int, bool]], tile: int) -> list[list[int]]:
     return [*groups, prompts] if prompts else groups
 
 
+def is_calm(running: Collection[Turn]) -> bool:
+    """Whether no person waits for any of these: then steps are long, and may be broken off for one who comes."""
+    return all(turn.priority is not Priority.INTERACTIVE for turn in running)
+
+
 def stands_aside(turn: Turn, running: Collection[Turn]) -> bool:
     """Whether a running request is paused for a more urgent one."""
     if turn.priority is Priority.INTERACTIVE:
@@ -146,13 +152,19 @@ class Pace:
 
     most: int  # tokens that a batch can hold
     budget: int = FIRST_BUDGET
+    calm: bool = False  # of steps that no person waits for
+
+    @property
+    def aim(self) -> float:
+        """Seconds that a step should take."""
+        return CALM_STEP_SECONDS if self.calm else STEP_SECONDS
 
     def after(self, tokens: int, seconds: float) -> "Pace":
         """The pace after a step of so many tokens took so long."""
         # A small step says little about the speed of a full one, unless it was too long already.
-        if tokens * 2 < self.budget and seconds < STEP_SECONDS:
+        if tokens * 2 < self.budget and seconds < self.aim:
             return self
-        fitting = tokens * STEP_SECONDS / max(seconds, 1e-6)
+        fitting = tokens * self.aim / max(seconds, 1e-6)
         # At most doubled, and halfway down: one step that another process disturbed must not decide.
         aim = min(fitting, self.budget * 2) if fitting > self.budget else (fitting + self.budget) / 2
         return replace(self, budget=int(min(max(aim, 16), self.most)))

@@ -46,7 +46,7 @@ async def run_task(
         raise _too_long(task, f"more than {least:,}", room, model.info.context)
     schema = bind_schema(task.schema, document)
     request = build_request(task, document, schema, priority)
-    rendered = await model.render(request.messages)
+    rendered = await model.render(request.messages, priority)
     if rendered.tokens > room:
         raise _too_long(task, f"{rendered.tokens:,}", room, model.info.context)
     generation = await model.generate(request)

@@ -8,6 +8,7 @@ from agentd.engine.choice import Choice
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AgentdError, ModelUnavailable
 from agentd.model import DeviceMemory, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
+from agentd.records import Priority
 
 GOOD = '{"title": "Pears", "tags": ["garden"]}'
 SHA256 = "5" * 64
@@ -84,7 +85,7 @@ class ScriptedEngine:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
-    async def render(self, messages: tuple[Message, ...]) -> Rendered:
+    async def render(self, messages: tuple[Message, ...], priority: Priority = Priority.TRIGGERED) -> Rendered:
         text = "\n".join(message.content for message in messages)
         return Rendered(text, len(text) // 4)
 

@@ -46,17 +46,19 @@ def roomy(loaded: LocalModel) -> Iterator[LocalModel]:
 @pytest.fixture(autouse=True)
 def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step holds must not depend on how busy the machine is."""
-    monkeypatch.setattr(schedule, "STEP_SECONDS", 1000.0)
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch, roomy: LocalModel) -> Iterator[None]:
     """Steps of few tokens, so that a prompt takes many."""
-    monkeypatch.setattr(schedule, "STEP_SECONDS", 1e-9)
-    before = roomy._batch._pace
-    roomy._batch._pace = schedule.Pace(most=512, budget=16)
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1e-9)
+    before = roomy._batch._calm
+    roomy._batch._calm = schedule.Pace(most=512, budget=16, calm=True)
     yield
-    roomy._batch._pace = before
+    roomy._batch._calm = before
 
 
 def task(name: str, content: str = "Hello", **bounds: object) -> Request:

@@ -66,7 +66,8 @@ class Position:
 @pytest.fixture(autouse=True)
 def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step holds must not depend on how busy the machine is."""
-    monkeypatch.setattr(schedule, "STEP_SECONDS", 1000.0)
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 def answers(kv_type: str, requests: list[Request]) -> list[tuple[list[int], list[int]]]:

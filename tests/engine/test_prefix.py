@@ -23,7 +23,8 @@ QUESTION = ask("When does the ferry leave?", SYSTEM, shared=1, max_tokens=8)
 @pytest.fixture(autouse=True)
 def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step holds must not depend on how busy the machine is."""
-    monkeypatch.setattr(schedule, "STEP_SECONDS", 1000.0)
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 class Started:

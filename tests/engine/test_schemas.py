@@ -132,7 +132,8 @@ def model() -> LocalModel:
 @pytest.fixture(autouse=True)
 def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step holds must not depend on how busy the machine is."""
-    monkeypatch.setattr(schedule, "STEP_SECONDS", 1000.0)
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 def test_every_schema_ends_with_a_valid_answer_or_a_named_refusal(model: LocalModel) -> None:

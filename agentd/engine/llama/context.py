@@ -6,7 +6,7 @@ functions of llama_cpp are ctypes: a wrong argument is a crash, not an exception
 
 import ctypes
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentd.engine.llama.log import LogTail
@@ -34,6 +34,7 @@ KV_TYPES = {
 # are floats), where one that is not full costs as much as a full one.
 TILE = 64
 TILED = {"f32", "f16"}
+_BROKEN_OFF = 2  # what llama_decode answers then
 MOST_SEQUENCES = llama_cpp.llama_max_parallel_sequences()
 
 
@@ -59,6 +60,10 @@ class Segment:
     outputs: int  # after how many of the last tokens logits are wanted: 0, 1 or all
 
 
+class BrokenOff(Exception):
+    """An evaluation that was ended early, because somebody came who should not wait for it."""
+
+
 class LlamaContext:
     """A KV cache and the compute buffers for it. Not safe for threads. Raises `ModelUnavailable`."""
 
@@ -67,6 +72,9 @@ class LlamaContext:
         self.seconds = 0.0  # spent inside llama_decode so far
         self.threads = shape.threads
         self.most_outputs = shape.outputs or shape.batch
+        # A GPU does not ask whether to go on, and half a step cannot be taken back out of a state.
+        self.breakable = not model.on_gpu and not model.keeps_one_state
+        self._on_node = llama_cpp.ggml_abort_callback()
         self.tile = _tile(model, shape)  # tokens that attention works on at a time; 0 where it goes one by one
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
@@ -98,11 +106,20 @@ class LlamaContext:
         """Free the cache and the buffers; the context cannot be used any more."""
         llama_cpp.llama_free(self._handle)
 
+    def break_off_when(self, stop: Callable[[], bool] | None) -> None:
+        """Let every following `decode` be broken off once `stop` says so; it is asked a thousand times in each.
+
+        Only where the context is `breakable`.
+        """
+        # The callback must live as long as llama.cpp may call it; without an argument it is none.
+        self._on_node = llama_cpp.ggml_abort_callback(*([lambda _data: stop()] if stop else []))
+        llama_cpp.llama_set_abort_callback(self._handle, self._on_node, None)
+
     def decode(self, segments: Sequence[Segment]) -> NDArray[np.float32]:
         """Append every segment; return the wanted logits in the order of the segments, shape (wanted, vocab).
 
-        Not a copy: the next call overwrites it. Raises `EngineError` where llama.cpp cannot, and `ValueError`
-        for segments that do not fit.
+        Not a copy: the next call overwrites it. Raises `BrokenOff`, and then everything is as it was before,
+        `EngineError` where llama.cpp cannot, and `ValueError` for segments that do not fit.
         """
         filled, wanted = 0, 0
         for segment in segments:
@@ -123,6 +140,9 @@ class LlamaContext:
         self._batch.n_tokens = filled
         before = time.perf_counter()
         status = llama_cpp.llama_decode(self._handle, self._batch)
+        if status == _BROKEN_OFF:
+            self.seconds += time.perf_counter() - before
+            raise BrokenOff
         if status != 0:
             raise EngineError(f"llama_decode answered {status}")
         if not wanted:
