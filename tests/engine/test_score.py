@@ -1,14 +1,15 @@
 """Choosing by score with the real model: whole labels, calibrated, beside others, equal to a plain reference."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agentd.engine import schedule, score
-from agentd.engine.batch import Batch
 from agentd.engine.llama.context import LlamaContext, Segment, Shape
 from agentd.engine.llama.log import LogTail
 from agentd.engine.local import LocalModel
@@ -58,13 +59,14 @@ def sort(content: str, shared: int = 1, **choices: list[Any]) -> Request:
 def tokens_fed(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Tokens of each step from now on."""
     fed = list[int]()
-    note = Batch._note
+    context = model._batch._context
+    decode = context.decode
 
-    def count(self: Batch, tokens: int, seconds: float) -> None:
-        fed.append(tokens)
-        note(self, tokens, seconds)
+    def count(segments: Sequence[Segment]) -> NDArray[np.float32]:
+        fed.append(sum(len(segment.tokens) for segment in segments))
+        return decode(segments)
 
-    monkeypatch.setattr(Batch, "_note", count)
+    monkeypatch.setattr(context, "decode", count)
     return fed
 
 
