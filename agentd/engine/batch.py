@@ -53,10 +53,8 @@ class Batch:
         self._running: dict[int, Member] = {}
         self._programs: dict[int, Program] = {}
         self._hurry = hurry
-        most = context.shape.batch
-        first = min(schedule.FIRST_BUDGET, most)
-        self._brisk = Pace(most, first)
-        self._calm = Pace(most, first, calm=True)
+        # By whether the steps are calm.
+        self._paces = {calm: Pace.first(context.shape.batch, calm=calm) for calm in (False, True)}
         self._steps = 0
         self._busy_seconds = 0.0
         self._last: deque[tuple[int, float]] = deque(maxlen=LAST_STEPS)
@@ -109,13 +107,11 @@ class Batch:
             return news  # should a prompt kill this process, it must be known that it was in here
         turns = [_turn(member) for member in self._running.values()]
         calm = self._context.breakable and schedule.is_calm(turns)
-        budget = (self._calm if calm else self._brisk).budget
-        grants = schedule.share(turns, budget, self._steps, self._context.tile)
+        grants = schedule.share(turns, self._paces[calm].budget, self._steps, self._context.tile)
         pieces = self._cut(grants)
         if pieces:
             self._follow_load(began)
-            if self._context.breakable:
-                self._context.break_off_when(self._hurry if calm else None)
+            self._context.break_off_when(self._hurry if calm else None)
             news = self._evaluate(pieces, calm=calm)
         taken = self._clock() - began
         self._pass_over({piece.member.entry.number for piece in pieces}, taken)
@@ -208,10 +204,7 @@ class Batch:
 
     def _note(self, tokens: int, seconds: float, *, calm: bool) -> None:
         """Learn from a step how much fits in one, and tell of its speed."""
-        if calm:
-            self._calm = self._calm.after(tokens, seconds)
-        else:
-            self._brisk = self._brisk.after(tokens, seconds)
+        self._paces[calm] = self._paces[calm].after(tokens, seconds)
         self._last.append((tokens, seconds))
 
     def _hand_out(self, pieces: Sequence[Piece], rows: Logits) -> list[News]:

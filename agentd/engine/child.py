@@ -104,7 +104,7 @@ class Child:
         try:
             while (frame := receive_frame(self._socket)) is not None:
                 self._frames.put(frame)
-                if frame["op"] != "cancel" and frame.get("priority") == Priority.INTERACTIVE:
+                if frame.get("priority") == Priority.INTERACTIVE:
                     self._hurry.set()
         except (OSError, BrokenFrame) as broken:
             print(f"engine child: {broken}", file=sys.stderr)  # noqa: T201 - the daemon's log

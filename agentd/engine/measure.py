@@ -222,7 +222,7 @@ class Bench:
         shape = Shape(plan.cells, plan.sequences, plan.batch, plan.kv_cache, plan.threads, outputs)
         self._context = LlamaContext(model, shape, self._tail)
         self._opened, self._base = wanted, base
-        self._pace = Pace(plan.batch, min(schedule.FIRST_BUDGET, plan.batch), calm=self._context.breakable)
+        self._pace = Pace.first(plan.batch, calm=self._context.breakable)
         self._feed(self._context, _BASE, 0, base)
         return self._context
 

@@ -154,6 +154,11 @@ class Pace:
     budget: int = FIRST_BUDGET
     calm: bool = False  # of steps that no person waits for
 
+    @classmethod
+    def first(cls, most: int, *, calm: bool) -> "Pace":
+        """The pace before any speed is known."""
+        return cls(most, min(FIRST_BUDGET, most), calm)
+
     @property
     def aim(self) -> float:
         """Seconds that a step should take."""
@@ -166,8 +171,8 @@ class Pace:
             return self
         fitting = tokens * self.aim / max(seconds, 1e-6)
         # At most doubled, and halfway down: one step that another process disturbed must not decide.
-        aim = min(fitting, self.budget * 2) if fitting > self.budget else (fitting + self.budget) / 2
-        return replace(self, budget=int(min(max(aim, 16), self.most)))
+        budget = min(fitting, self.budget * 2) if fitting > self.budget else (fitting + self.budget) / 2
+        return replace(self, budget=int(min(max(budget, 16), self.most)))
 
 
 def _class(turn: Turn) -> Priority:

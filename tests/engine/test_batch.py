@@ -55,10 +55,10 @@ def small_steps(monkeypatch: pytest.MonkeyPatch, roomy: LocalModel) -> Iterator[
     """Steps of few tokens, so that a prompt takes many."""
     for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
         monkeypatch.setattr(schedule, seconds, 1e-9)
-    before = roomy._batch._calm
-    roomy._batch._calm = schedule.Pace(most=512, budget=16, calm=True)
+    before = roomy._batch._paces[True]
+    roomy._batch._paces[True] = schedule.Pace(most=512, budget=16, calm=True)
     yield
-    roomy._batch._calm = before
+    roomy._batch._paces[True] = before
 
 
 def task(name: str, content: str = "Hello", **bounds: object) -> Request:

@@ -74,6 +74,7 @@ class LlamaContext:
         self.most_outputs = shape.outputs or shape.batch
         # A GPU does not ask whether to go on, and half a step cannot be taken back out of a state.
         self.breakable = not model.on_gpu and not model.keeps_one_state
+        self._stop: Callable[[], bool] | None = None
         self._on_node = llama_cpp.ggml_abort_callback()
         self.tile = _tile(model, shape)  # tokens that attention works on at a time; 0 where it goes one by one
         self._vocab_size = model.vocab_size
@@ -111,6 +112,9 @@ class LlamaContext:
 
         Only where the context is `breakable`.
         """
+        if stop is self._stop:
+            return
+        self._stop = stop
         # The callback must live as long as llama.cpp may call it; without an argument it is none.
         self._on_node = llama_cpp.ggml_abort_callback(*([lambda _data: stop()] if stop else []))
         llama_cpp.llama_set_abort_callback(self._handle, self._on_node, None)
