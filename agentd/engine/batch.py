@@ -54,7 +54,8 @@ class Batch:
         self._programs: dict[int, Program] = {}
         self._hurry = hurry
         # By whether the steps are calm.
-        self._paces = {calm: Pace.first(context.shape.batch, calm=calm) for calm in (False, True)}
+        batch, tile = context.shape.batch, context.tile
+        self._paces = {calm: Pace.first(batch, tile, calm=calm) for calm in (False, True)}
         self._steps = 0
         self._busy_seconds = 0.0
         self._last: deque[tuple[int, float]] = deque(maxlen=LAST_STEPS)
@@ -107,7 +108,8 @@ class Batch:
             return news  # should a prompt kill this process, it must be known that it was in here
         turns = [_turn(member) for member in self._running.values()]
         calm = self._context.breakable and schedule.is_calm(turns)
-        grants = schedule.share(turns, self._paces[calm].budget, self._steps, self._context.tile)
+        context, budget = self._context, self._paces[calm].budget
+        grants = schedule.share(turns, budget, self._steps, context.tile, reads_all=context.reads_all)
         pieces = self._cut(grants)
         if pieces:
             self._follow_load(began)
@@ -290,12 +292,15 @@ class Batch:
 
 def _turn(member: Member) -> Turn:
     entry = member.entry
+    # What is kept of it is counted once, for all who stand on it.
+    shared = len(entry.prefix) if member.joined else 0
     return Turn(
         number=entry.number,
         priority=entry.priority,
-        # What is kept of it is counted once, for all who stand on it.
-        cells=entry.cells - (len(entry.prefix) if member.joined else 0),
+        cells=entry.cells - shared,
         passed_over=member.passed_over,
         prefix=entry.prefix,
         pending=member.pending,
+        held=max(member.held - shared, 0),
+        written=max(member.held - entry.prompt, 0),
     )

@@ -202,9 +202,9 @@ class Bench:
             start = self._base + size + step * feed
             tokens = self._tokens_of(start + feed)[start:]
             began = time.perf_counter()
-            most = min(self._pace.budget, context.tile - 1) if context.tile else self._pace.budget
-            for part in _batched(sequences, at_once or max(most // feed, 1)):
-                context.decode([Segment(sequence, start, tokens, 1) for sequence in part])
+            for part in _batched(sequences, at_once or max(self._pace.budget // feed, 1)):
+                for group in schedule.apart([(feed, False)] * len(part), 0 if at_once else context.tile):
+                    context.decode([Segment(part[index], start, tokens, 1) for index in group])
             seconds.append(time.perf_counter() - began)
         for sequence in sequences:
             context.drop(sequence)
@@ -222,7 +222,7 @@ class Bench:
         shape = Shape(plan.cells, plan.sequences, plan.batch, plan.kv_cache, plan.threads, outputs)
         self._context = LlamaContext(model, shape, self._tail)
         self._opened, self._base = wanted, base
-        self._pace = Pace.first(plan.batch, calm=self._context.breakable)
+        self._pace = Pace.first(plan.batch, self._context.tile, calm=self._context.breakable)
         self._feed(self._context, _BASE, 0, base)
         return self._context
 

@@ -21,6 +21,8 @@ BRANCH_SEQUENCES = 32  # continuations that are scored at the same time
 MOST_OUTPUTS = 128  # rows of logits a step: with a large vocabulary, room for more is hundreds of megabytes
 FIRST_BUDGET = 64  # tokens of the first steps, before any speed is known
 SHORT_FEED = 32  # tokens: a chosen token and what the schema forces after it, not a prompt
+CROWD_CELLS = 1200  # that young answers hold: more, and they are written before prompts go on
+YOUNG = 64  # tokens of an answer, after which it holds back nobody
 MOST_STRETCH = 1.5  # times: so far what is left for prompts may be stretched to fill the first tile
 
 
@@ -34,6 +36,13 @@ class Turn:
     passed_over: float = 0.0  # seconds that it waited to get in, or stood aside since
     prefix: tuple[int, ...] = ()  # the tokens it begins with that others share
     pending: int = 0  # tokens that it would feed now
+    held: int = 0  # cells that it fills by now, beside its shared prefix
+    written: int = 0  # tokens of its answer so far
+
+    @property
+    def writes(self) -> bool:
+        """Whether it feeds what it wrote, and no prompt."""
+        return self.pending <= SHORT_FEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +87,28 @@ def admit(
     return [turn.number for turn in let_in]
 
 
-def share(running: Collection[Turn], budget: int, step: int, tile: int = 0) -> list[tuple[int, int]]:
+def share(
+    running: Collection[Turn], budget: int, step: int, tile: int = 0, *, reads_all: bool = False
+) -> list[tuple[int, int]]:
     """Who feeds how many tokens in step number `step`, at most `budget` together, as (number, tokens).
 
     An interactive request has the step to itself. Otherwise those that are writing go first: they need few
     tokens, and what is left of the batch is filled with prompts, the oldest first. Where attention works on `tile`
     tokens at a time (0: on one), they get `whole_tiles`, so that a step may go half a tile beyond its budget.
+    Where it `reads_all` cells for every token, whoever's they are, few answers are open at a time: prompts wait
+    for a crowd of young ones.
     """
     able = [turn for turn in running if turn.pending]
     urgent = [turn for turn in able if turn.priority is Priority.INTERACTIVE]
     if urgent:
         aged = [turn for turn in able if turn not in urgent and turn.passed_over > AGE_SECONDS]
         able = urgent + (aged if step % AGED_STEP == 0 else [])
+    elif reads_all and _is_crowd(able):
+        able = [turn for turn in able if turn.writes]
     given = []
     rounded = False
     for turn in sorted(able, key=_stepping):
-        if turn.pending > SHORT_FEED and not rounded:
+        if not turn.writes and not rounded:
             rounded, budget = True, whole_tiles(budget, tile)
         tokens = min(turn.pending, budget)
         if tokens:
@@ -150,13 +165,14 @@ def stands_aside(turn: Turn, running: Collection[Turn]) -> bool:
 class Pace:
     """How many tokens a step may take, learned from the steps that were."""
 
-    most: int  # tokens that a batch can hold
+    most: int  # tokens that the budget may grow to
     budget: int = FIRST_BUDGET
     calm: bool = False  # of steps that no person waits for
 
     @classmethod
-    def first(cls, most: int, *, calm: bool) -> "Pace":
-        """The pace before any speed is known."""
+    def first(cls, batch: int, tile: int, *, calm: bool) -> "Pace":
+        """The pace before any speed is known; a `batch` holds that many tokens, and prompts get whole tiles."""
+        most = batch - tile // 2  # what rounding up to a tile may add must fit as well
         return cls(most, min(FIRST_BUDGET, most), calm)
 
     @property
@@ -175,6 +191,10 @@ class Pace:
         return replace(self, budget=int(min(max(budget, 16), self.most)))
 
 
+def _is_crowd(able: Collection[Turn]) -> bool:
+    return sum(turn.held for turn in able if turn.writes and 0 < turn.written < YOUNG) > CROWD_CELLS
+
+
 def _class(turn: Turn) -> Priority:
     """The priority it has by now: what was passed over for long is as good as triggered."""
     return min(turn.priority, Priority.TRIGGERED) if turn.passed_over > AGE_SECONDS else turn.priority
@@ -185,4 +205,4 @@ def _admission(turn: Turn) -> tuple[int, int]:
 
 
 def _stepping(turn: Turn) -> tuple[int, bool, int]:
-    return _class(turn), turn.pending > SHORT_FEED, turn.number
+    return _class(turn), not turn.writes, turn.number

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.engine import schedule
 from agentd.engine.client import EngineClient
 from agentd.engine.local import LocalModel
 from agentd.engine.settings import ModelSettings
@@ -39,6 +40,13 @@ async def running(settings: ModelSettings, folder: Path | None = None) -> AsyncI
         life.cancel()
         await asyncio.wait({life})
         assert client.pid is None
+
+
+@pytest.fixture
+def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step holds does not depend on how busy the machine is."""
+    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
+        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 @pytest.fixture

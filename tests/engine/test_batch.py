@@ -19,6 +19,7 @@ from tests.engine.conftest import ask, generate, generate_all
 
 import llama_cpp  # isort: skip - after the engine, which quietens it
 
+pytestmark = pytest.mark.usefixtures("whole_steps")
 PARALLEL = 4
 KIND = {
     "type": "object",
@@ -41,13 +42,6 @@ def roomy(loaded: LocalModel) -> Iterator[LocalModel]:
     yield loaded
     for number in [*loaded._batch._waiting, *loaded._batch._running]:
         loaded.cancel(number)
-
-
-@pytest.fixture(autouse=True)
-def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a step holds must not depend on how busy the machine is."""
-    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
-        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 @pytest.fixture

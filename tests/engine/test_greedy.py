@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from agentd.engine import schedule
 from agentd.engine.answer import Answer
 from agentd.engine.local import LocalModel
 from agentd.engine.settings import ModelSettings
@@ -23,6 +22,7 @@ from tests.engine.conftest import ask
 
 import llama_cpp  # isort: skip - after the engine, which quietens it
 
+pytestmark = pytest.mark.usefixtures("whole_steps")
 TOKENS = 16  # that each answer may have
 NEAR = 0.25  # log-probabilities of the two best tokens: nearer, rounding may swap them
 LONG = " ".join(f"In year {year} the river rose by {year % 7 + 1} feet." for year in range(1900, 1997))
@@ -61,13 +61,6 @@ class Position:
     ours: int
     best: int
     gap: float  # between the log-probabilities of its two best
-
-
-@pytest.fixture(autouse=True)
-def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a step holds must not depend on how busy the machine is."""
-    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
-        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 def answers(kv_type: str, requests: list[Request]) -> list[tuple[list[int], list[int]]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from agentd.engine import schedule
 from agentd.engine.llama.context import LlamaContext
 from agentd.engine.local import LocalModel
 from agentd.engine.prefix import Prefixes
@@ -16,15 +15,9 @@ from agentd.engine.settings import KvCache, ModelSettings
 from agentd.model import Generation, Request
 from tests.engine.conftest import SMALL, ask, generate
 
+pytestmark = pytest.mark.usefixtures("whole_steps")
 SYSTEM = "You answer questions about the harbour of a small town, its ships and its tides, in a few words."
 QUESTION = ask("When does the ferry leave?", SYSTEM, shared=1, max_tokens=8)
-
-
-@pytest.fixture(autouse=True)
-def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a step holds must not depend on how busy the machine is."""
-    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
-        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 class Started:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from agentd.engine.schedule import (
     AGE_SECONDS,
     AGED_STEP,
+    CROWD_CELLS,
     FIRST_BUDGET,
     INTERACTIVE_SEQUENCES,
     SHORT_FEED,
     STEP_SECONDS,
+    YOUNG,
     Pace,
     Room,
     Turn,
@@ -123,6 +125,38 @@ def test_prompts_get_whole_tiles_of_attention() -> None:
     assert whole_tiles(100, 0) == 100
     # Whoever writes is never given more: there is nothing to fill a tile with.
     assert share([turn(number, pending=1) for number in range(60)], 40, 1, tile=64)[-1] == (39, 1)
+
+
+def test_prompts_wait_for_a_crowd_of_young_answers_where_attention_reads_all_cells() -> None:
+    young = turn(1, pending=1, held=CROWD_CELLS, written=5)
+    other = turn(2, pending=1, held=1, written=1)
+    prompt = turn(3, pending=500, held=300)
+    assert share([young, other, prompt], 100, 1, reads_all=True) == [(1, 1), (2, 1)]
+    assert share([young, other, prompt], 100, 1) == [(1, 1), (2, 1), (3, 98)]
+    # Fewer cells hold nobody back, nor does an answer that has gone on for long, and no person waits.
+    assert share([young, prompt], 100, 1, reads_all=True) == [(1, 1), (3, 99)]
+    long = replace(young, written=YOUNG)
+    assert share([long, other, prompt], 100, 1, reads_all=True) == [(1, 1), (2, 1), (3, 98)]
+    asked = [young, other, turn(4, INTERACTIVE, pending=500)]
+    assert share(asked, 100, 1, reads_all=True) == [(4, 100)]
+    # The short end of a prompt is none of the answers.
+    assert share([young, replace(other, written=0), prompt], 100, 1, reads_all=True)[-1] == (3, 98)
+
+
+@given(
+    st.lists(st.builds(Turn, st.integers(0, 99), st.just(TRIGGERED), st.just(0), pending=st.integers(1, 600))),
+    st.lists(st.floats(0.001, 3), max_size=20),
+    st.sampled_from([64, 128, 512]),
+    st.sampled_from([0, 64]),
+)
+def test_whole_tiles_and_those_that_write_never_come_to_more_than_a_batch_holds(
+    running: list[Turn], steps: list[float], batch: int, tile: int
+) -> None:
+    pace = Pace.first(batch, tile, calm=True)
+    for seconds in steps:
+        given_ = share(running, pace.budget, 1, tile)
+        assert sum(tokens for _, tokens in given_) <= batch
+        pace = pace.after(pace.budget, seconds)
 
 
 def test_those_that_write_are_evaluated_apart_from_a_tile_of_prompts() -> None:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from agentd.engine import schedule
 from agentd.engine.local import LocalModel
 from agentd.engine.settings import ModelSettings
 from agentd.errors import BadSchema, EngineError
 from agentd.model import Generation
 from tests.engine.conftest import ask
 
+pytestmark = pytest.mark.usefixtures("whole_steps")
 Schema = dict[str, Any]
 COUNT = 200
 TOKENS = 100  # enough for most; what is cut there says so
@@ -127,13 +127,6 @@ def run(model: LocalModel, schemas: list[Schema], tokens: int) -> list[Generatio
 def model() -> LocalModel:
     """Many at a time: the steps are what costs."""
     return LocalModel(ModelSettings(context=512, parallel=32, threads=1))
-
-
-@pytest.fixture(autouse=True)
-def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a step holds must not depend on how busy the machine is."""
-    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
-        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 def test_every_schema_ends_with_a_valid_answer_or_a_named_refusal(model: LocalModel) -> None:

@@ -19,6 +19,7 @@ from agentd.model import Request
 from tests.engine.conftest import ask, generate, generate_all
 from tests.engine.test_constraint import closed
 
+pytestmark = pytest.mark.usefixtures("whole_steps")
 SYSTEM = "You sort the notes of a machine's keeper by what they are about, in one word each."
 DISK = ["disk", "disk-full", "diskette", "display"]
 NOTES = [
@@ -27,13 +28,6 @@ NOTES = [
     "The display stays dark.",
     "Rain, all day.",
 ]
-
-
-@pytest.fixture(autouse=True)
-def whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a step holds must not depend on how busy the machine is."""
-    for seconds in ("STEP_SECONDS", "CALM_STEP_SECONDS"):
-        monkeypatch.setattr(schedule, seconds, 1000.0)
 
 
 @pytest.fixture(autouse=True)

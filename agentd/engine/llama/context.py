@@ -76,6 +76,8 @@ class LlamaContext:
         self.breakable = not model.on_gpu and not model.keeps_one_state
         self._stop: Callable[[], bool] | None = None
         self._on_node = llama_cpp.ggml_abort_callback()
+        # llama.cpp's CPU attention looks at the mask of each cell in use, for each token and head.
+        self.reads_all = not model.on_gpu
         self.tile = _tile(model, shape)  # tokens that attention works on at a time; 0 where it goes one by one
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
@@ -143,18 +145,18 @@ class LlamaContext:
             raise ValueError(f"{filled} tokens with {wanted} outputs of {self.most_outputs}")
         self._batch.n_tokens = filled
         before = time.perf_counter()
-        status = llama_cpp.llama_decode(self._handle, self._batch)
-        if status == _BROKEN_OFF:
+        try:
+            status = llama_cpp.llama_decode(self._handle, self._batch)
+            if status == _BROKEN_OFF:
+                raise BrokenOff
+            if status != 0:
+                raise EngineError(f"llama_decode answered {status}")
+            if not wanted:
+                llama_cpp.llama_synchronize(self._handle)
+                return np.empty((0, self._vocab_size), np.float32)
+            logits = llama_cpp.llama_get_logits(self._handle)
+        finally:
             self.seconds += time.perf_counter() - before
-            raise BrokenOff
-        if status != 0:
-            raise EngineError(f"llama_decode answered {status}")
-        if not wanted:
-            llama_cpp.llama_synchronize(self._handle)
-            self.seconds += time.perf_counter() - before
-            return np.empty((0, self._vocab_size), np.float32)
-        logits = llama_cpp.llama_get_logits(self._handle)
-        self.seconds += time.perf_counter() - before
         return np.ctypeslib.as_array(logits, shape=(wanted, self._vocab_size))
 
     def copy(self, source: int, target: int) -> None:
