@@ -149,8 +149,9 @@ class Worker:
             # Only whoever has work asks for a model: it may have been unloaded for want of it.
             if engine.loaded or await agent.store.read(queue.is_due, self._model, now(), self.admitted):
                 if not engine.loaded:
+                    # One that is loaded is not waited for: should it go just now, nobody would have asked for it.
                     engine.demand()
-                await _either(engine.wait_ready(), stopping.wait())
+                    await _either(engine.wait_ready(), stopping.wait())
                 if not stopping.is_set() and (job := await self._claim()):
                     self._begin(job)
                     continue

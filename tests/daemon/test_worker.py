@@ -308,3 +308,20 @@ async def test_nobody_asks_for_a_model_without_work(agent: Agent, batch: Batch, 
         assert await states(agent, job_id) == {JobState.QUEUED}
         batch.ready.set()
         await wait_until(lambda: all_done(agent, job_id))
+
+
+class Leaving(Batch):
+    """Goes for want of work as soon as somebody saw that it is there."""
+
+    @property
+    def loaded(self) -> bool:
+        asyncio.get_running_loop().call_soon(self.ready.clear)
+        return super().loaded
+
+
+async def test_work_that_comes_while_a_model_goes_does_not_wait_for_ever(agent: Agent, notes: Notes) -> None:
+    leaving = agent.engines["main"] = Leaving()  # type: ignore[assignment]
+    leaving.open = True
+    (job_id,) = await notes("a")
+    async with working(agent):
+        await wait_until(lambda: all_done(agent, job_id))
