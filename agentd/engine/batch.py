@@ -106,14 +106,15 @@ class Batch:
         began = self._clock()
         if news := self._expire(began) + self._admit(began):
             return news  # should a prompt kill this process, it must be known that it was in here
+        context = self._context
         turns = [_turn(member) for member in self._running.values()]
-        calm = self._context.breakable and schedule.is_calm(turns)
-        context, budget = self._context, self._paces[calm].budget
+        calm = context.breakable and schedule.is_calm(turns)
+        budget = self._paces[calm].budget
         grants = schedule.share(turns, budget, self._steps, context.tile, reads_all=context.reads_all)
         pieces = self._cut(grants)
         if pieces:
             self._follow_load(began)
-            self._context.break_off_when(self._hurry if calm else None)
+            context.break_off_when(self._hurry if calm else None)
             news = self._evaluate(pieces, calm=calm)
         taken = self._clock() - began
         self._pass_over({piece.member.entry.number for piece in pieces}, taken)

@@ -41,7 +41,7 @@ class Turn:
 
     @property
     def writes(self) -> bool:
-        """Whether it feeds what it wrote, and no prompt."""
+        """Whether it feeds as little as those that write do, which the end of a prompt may be as well."""
         return self.pending <= SHORT_FEED
 
 
