@@ -66,11 +66,12 @@ def test_three_hundred_kills_lose_nothing_and_do_nothing_twice(
 def test_kills_with_a_real_model_lose_nothing_and_leave_no_child(
     make_daemon: MakeDaemon, rng: random.Random
 ) -> None:
-    daemon = make_daemon(model="starter")
+    # Two at a time of four: when the first is done, the last cannot be, and one is in hand for the kill.
+    daemon = make_daemon(model="starter, parallel: 2")
     children = []
-    for number in range(6):
-        daemon.write(f"note-{number}.md")
-    for _ in range(3):
+    for life in range(3):
+        for number in range(4):
+            daemon.write(f"note-{life}-{number}.md")
         daemon.start()
         children.append(daemon.child)
         daemon.wait_done(daemon.counts().get("done", 0) + rng.randrange(2))
@@ -79,8 +80,8 @@ def test_kills_with_a_real_model_lose_nothing_and_leave_no_child(
             daemon.counts()
         daemon.kill()
     daemon.start()
-    daemon.wait_done(6)
-    daemon.check_once_each(6)
+    daemon.wait_done(12)
+    daemon.check_once_each(12)
     gone, alive = psutil.wait_procs(children, 10)
     assert len(gone) == 3, alive
     daemon.stop()
