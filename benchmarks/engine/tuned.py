@@ -36,9 +36,10 @@ async def as_the_user_gets_it(plan: Plan) -> dict[str, Any]:
         if choice.weights:
             weights = Path(folder) / "converted.gguf"
             await convert(plan, weights, choice.weights)
+        info = turns.results["A"][0].info
         return {
             "choice": dataclasses.asdict(choice),
-            "info": turns.results["A"][0].info,
+            "info": {name: info[name] for name in ("weights", "kv_cache")},  # not where the file lies
             "workloads": to_wire(turns),
             "alike": {name: _alike(plan, name, turns, shipped) for name in plan.workloads},
             "perplexity": await perplexity(plan, weights, choice.kv_cache_k, choice.kv_cache_v),
