@@ -23,7 +23,7 @@ class Batch(ScriptedEngine):
     def __init__(self) -> None:
         super().__init__()
         self.parallel = 4
-        self.begun: list[str] = []
+        self.begun: list[str] = []  # those in hand together in any order: their files are read in threads
         self.held: dict[str, asyncio.Future[str]] = {}
         self.open = False  # let everything pass at once
 
@@ -85,7 +85,8 @@ async def test_as_many_jobs_are_in_hand_as_fill_the_batch_and_two_more(
         # Whoever ends makes room for one.
         batch.held["b"].set_result(GOOD)
         await wait_until(lambda: "g" in batch.held)
-        assert batch.begun == [*"abcdefg"]
+        assert set(batch.begun[:6]) == {*"abcdef"}
+        assert batch.begun[6:] == ["g"]
         assert await states(agent, ids[7]) == {JobState.QUEUED}
         batch.let_go()
         await wait_until(lambda: all_done(agent, *ids))
@@ -101,7 +102,7 @@ async def test_a_person_does_not_wait_until_a_hand_is_free(
         asked = [await add(agent, write_note(f"ask-{number}.md", f"ask-{number}")) for number in range(5)]
         # As many more as fill the batch, and no more.
         await wait_until(lambda: len(batch.held) == 10)
-        assert batch.begun[6:] == ["ask-0", "ask-1", "ask-2", "ask-3"]
+        assert set(batch.begun[6:]) == {"ask-0", "ask-1", "ask-2", "ask-3"}
         batch.let_go()
         await wait_until(lambda: all_done(agent, *asked))
     assert batch.begun.index("ask-4") == 10
@@ -159,7 +160,8 @@ async def test_a_job_that_could_not_be_recorded_lets_the_others_finish(
         batch.let_go()
         await wait_until(lambda: all_done(agent, *ids))
     # The one that was not recorded was given back and done once more; the other was not disturbed.
-    assert batch.begun == ["a", "b", "a"]
+    assert set(batch.begun[:2]) == {"a", "b"}
+    assert batch.begun[2:] == ["a"]
 
 
 async def test_stopping_lets_all_jobs_in_hand_finish_and_takes_no_other(
@@ -282,7 +284,8 @@ async def test_a_job_that_waits_to_be_alone_can_be_cancelled(
         await wait_until(lambda: "later" in batch.held)
         batch.let_go()
         await wait_until(lambda: all_done(agent, other, later))
-    assert batch.begun == ["suspect", "other", "later"]
+    assert set(batch.begun[:2]) == {"suspect", "other"}
+    assert batch.begun[2:] == ["later"]
 
 
 async def test_the_least_urgent_job_is_done_while_more_urgent_ones_keep_coming(
