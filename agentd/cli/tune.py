@@ -66,9 +66,14 @@ def _measure(paths: Paths, name: str) -> Any:
             if part["type"] == "done":
                 found = part["tune"]
             else:
-                total = part["done"] + part["left"]
-                left = f"about {seconds_text(part['left'])} left"
-                progress.update(bar, description=part["text"], completed=part["done"], total=total, left=left)
+                known = part["left"] > 0  # until something was measured, nobody can say how long the rest takes
+                progress.update(
+                    bar,
+                    description=part["text"],
+                    completed=part["done"],
+                    total=part["done"] + part["left"] if known else None,
+                    left=f"about {seconds_text(part['left'])} left" if known else "",
+                )
 
         _stream(paths, name, take)
     return found
