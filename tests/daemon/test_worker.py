@@ -85,7 +85,7 @@ async def test_as_many_jobs_are_in_hand_as_fill_the_batch_and_two_more(
         # Whoever ends makes room for one.
         batch.held["b"].set_result(GOOD)
         await wait_until(lambda: "g" in batch.held)
-        assert set(batch.begun[:6]) == {*"abcdef"}
+        assert sorted(batch.begun[:6]) == [*"abcdef"]
         assert batch.begun[6:] == ["g"]
         assert await states(agent, ids[7]) == {JobState.QUEUED}
         batch.let_go()
@@ -102,7 +102,7 @@ async def test_a_person_does_not_wait_until_a_hand_is_free(
         asked = [await add(agent, write_note(f"ask-{number}.md", f"ask-{number}")) for number in range(5)]
         # As many more as fill the batch, and no more.
         await wait_until(lambda: len(batch.held) == 10)
-        assert set(batch.begun[6:]) == {"ask-0", "ask-1", "ask-2", "ask-3"}
+        assert sorted(batch.begun[6:]) == ["ask-0", "ask-1", "ask-2", "ask-3"]
         batch.let_go()
         await wait_until(lambda: all_done(agent, *asked))
     assert batch.begun.index("ask-4") == 10
@@ -160,7 +160,7 @@ async def test_a_job_that_could_not_be_recorded_lets_the_others_finish(
         batch.let_go()
         await wait_until(lambda: all_done(agent, *ids))
     # The one that was not recorded was given back and done once more; the other was not disturbed.
-    assert set(batch.begun[:2]) == {"a", "b"}
+    assert sorted(batch.begun[:2]) == ["a", "b"]
     assert batch.begun[2:] == ["a"]
 
 
@@ -284,7 +284,7 @@ async def test_a_job_that_waits_to_be_alone_can_be_cancelled(
         await wait_until(lambda: "later" in batch.held)
         batch.let_go()
         await wait_until(lambda: all_done(agent, other, later))
-    assert set(batch.begun[:2]) == {"suspect", "other"}
+    assert sorted(batch.begun[:2]) == ["other", "suspect"]
     assert batch.begun[2:] == ["later"]
 
 
