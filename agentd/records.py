@@ -133,6 +133,17 @@ class Document:
         return self.text.count("\n") + (self.text[-1:] not in ("", "\n"))
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where reading of one file stands; a file is known again by device, inode and how it begins."""
+
+    path: str  # its name when it was read; see `source_of`
+    device: int
+    inode: int
+    offset: int  # bytes that were taken; of the uncompressed text in a compressed file
+    crc: int  # zlib.crc32 of the first min(1024, offset) bytes
+
+
 def timestamp(moment: datetime | None = None) -> str:
     """`moment` (by default, now) as the store writes it: `2026-05-04T03:02:01.000Z`."""
     moment = moment or datetime.now(UTC)
