@@ -1,0 +1,346 @@
+"""Reads chunks of one source's logs into patterns and profiles, as fast as they can be read.
+
+Most lines differ from one seen before in numbers alone. So whole chunks are turned into keys at once, with their
+numbers replaced by 0; a header is parsed and the miner asked only for a key that is new, and counts are made per
+key. Where chunks come from, what is remarkable and the database are not known here.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from itertools import accumulate
+from pathlib import Path
+
+from agentd.logs.chunk import Chunk
+from agentd.logs.entries import Rule, summary
+from agentd.logs.headers import Format, Header, recognise
+from agentd.logs.logins import Logins, kind_of
+from agentd.logs.news import NewsSettings, surprise_of_new
+from agentd.logs.patterns import WILDCARD, Miner, Pattern, Words, split_words
+from agentd.logs.profile import EXAMPLE_CHARACTERS, Example, Profile
+from agentd.logs.times import Clock, first_year
+from agentd.logs.variables import Values, bare
+
+_NUMBER = re.compile(r"\d[\w.:-]*")
+# In a key, what says that a message came again: how often is told by the line.
+_AGAIN = re.compile(r"message repeated 0 times?")
+_MOST_ROUTES = 16_384
+_SAMPLE_LINES = 200
+# So often a pattern's values are counted on every line; from then on, on one in SPARSE.
+_ALL_VALUES = 8192
+_SPARSE = 16
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Where a variable's values stand among the numbers of a line."""
+
+    place: int  # of its word in the pattern
+    label: str
+    pieces: list[str]  # of the word, around its numbers
+    first: int  # number of the line
+
+
+@dataclass(slots=True)
+class _Route:
+    """What a key leads to."""
+
+    pattern: Pattern
+    header: Header
+    words: Words  # of the pattern when the slots were planned
+    slots: list[_Slot]
+    login: str | None  # see `logins.kind_of`
+
+
+@dataclass(slots=True)
+class _File:
+    """What is known about the way one file is written."""
+
+    format: Format
+    clock: Clock
+    last: Pattern | None = None  # of the entry before this chunk
+
+
+class _Piece:
+    """One chunk, taken apart."""
+
+    def __init__(self, chunk: Chunk, rule: Rule) -> None:
+        self.file = chunk.source
+        self._offset = chunk.offset
+        self._raw = chunk.data.split(b"\n")
+        text = chunk.data.decode("utf-8", "replace")
+        lines = (text.replace("\r\n", "\n") if "\r\n" in text else text).split("\n")
+        if not lines[-1]:
+            lines.pop()
+        self.lines = len(lines)
+        self.starts: Sequence[int] = rule.group(lines)
+        if len(self.starts) == len(lines):
+            self.heads = lines
+        else:
+            ends = [*self.starts[1:], len(lines)]
+            self.heads = [
+                lines[start] if end == start + 1 else summary(lines[start:end])
+                for start, end in zip(self.starts, ends, strict=True)
+            ]
+        self._offsets: list[int] | None = None
+
+    def example(self, entry: int) -> Example:
+        """An entry as an example; where lines begin is told once somebody asks."""
+        if self._offsets is None:
+            self._offsets = list(accumulate((len(line) + 1 for line in self._raw), initial=self._offset))
+        return Example(self.file, self._offsets[self.starts[entry]], self.heads[entry][:EXAMPLE_CHARACTERS])
+
+
+class Digest:
+    """What was learned from one source."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        settings: NewsSettings,
+        *,
+        custom: str | None = None,
+        zone: tzinfo | None = None,
+        keep_assignments: bool = False,
+    ) -> None:
+        self.miner = Miner()
+        self.profiles: dict[int, Profile] = {}
+        self.logins = Logins()
+        self.lines = 0
+        self.entries = 0
+        self.folded_entries = 0
+        self.first: int | None = None  # minute of the log
+        self.latest: int | None = None
+        self.merged: dict[int, int] = {}
+        self.assignments: list[tuple[int, str | None]] | None = [] if keep_assignments else None
+        self._singles = 0
+        self._rule = rule
+        self._settings = settings
+        self._custom = custom
+        self._zone = zone
+        self._files: dict[str, _File] = {}
+        self._routes: dict[str, _Route] = {}
+
+    def learn(self, chunk: Chunk) -> None:
+        """Take one chunk into account. Raises ConfigError for a format regex that cannot be used."""
+        piece = _Piece(chunk, self._rule)
+        if not piece.heads:
+            return
+        file = self._file(chunk, piece)
+        self.lines += piece.lines
+        keys = _keys(piece.heads, file.format)
+        stamps = file.format.stamps(piece.heads)
+        groups: dict[str, list[int]] = {}
+        for entry, key in enumerate(keys):
+            groups.setdefault(key, []).append(entry)
+        events: dict[int, str] = {}
+        patterns: dict[str, Pattern] = {}
+        again: list[int] = []
+        for key, group in groups.items():
+            if _AGAIN.search(key):
+                again.extend(group)
+                continue
+            patterns[key] = self._take(key, group, piece, file, stamps, events)
+        for (key, stamp), count in Counter(zip(keys, stamps, strict=True)).items():
+            if key in patterns:
+                self._count(patterns[key], file.clock.minute(stamp), count)
+        expanded = self._expand(sorted(again), keys, patterns, piece, file, events)
+        self.logins.settle(piece.example)
+        found = [expanded.get(entry) or patterns.get(key) for entry, key in enumerate(keys)]
+        file.last = found[-1]
+        if self.assignments is not None:
+            self._assign(piece, found, events)
+
+    def resolve(self, pattern_id: int) -> int:
+        """The id that a pattern has now, if it merged into another."""
+        while pattern_id in self.merged:
+            pattern_id = self.merged[pattern_id]
+        return pattern_id
+
+    def _file(self, chunk: Chunk, piece: _Piece) -> _File:
+        file = self._files.get(chunk.source)
+        if file is None or chunk.offset == 0:
+            path = Path(chunk.source)
+            year = first_year(path, chunk.modified) if chunk.offset == 0 and path.is_file() else None
+            known = recognise(piece.heads[:_SAMPLE_LINES], self._custom)
+            file = self._files[chunk.source] = _File(known, Clock(chunk.modified, year, self._zone))
+        file.clock.latest = max(file.clock.latest, chunk.modified)
+        return file
+
+    def _take(
+        self, key: str, group: list[int], piece: _Piece, file: _File, stamps: list[str], events: dict[int, str]
+    ) -> Pattern:
+        """Lead the entries of one key to their pattern, and note their values and examples."""
+        line = piece.heads[group[0]]
+        route = self._routes.get(key)
+        if route is None or self.miner.patterns.get(route.pattern.id) is not route.pattern:
+            header = file.format.parse(line) or _bare_header(line)
+            pattern, event = self._learn(header, file.clock.minute(stamps[group[0]]))
+            if event is not None:
+                events[group[0]] = event
+            if len(self._routes) >= _MOST_ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = _Route(pattern, header, (), [], kind_of(header.message))
+            self.profiles[pattern.id].show(piece.example(group[0]))
+        pattern = route.pattern
+        if route.words is not pattern.words:
+            route.words = pattern.words
+            route.slots = _plan(key, route.header.message, pattern.words)
+        profile = self.profiles[pattern.id]
+        profile.latest = piece.example(group[-1])
+        profile.files[piece.file] = profile.files.get(piece.file, 0) + len(group)
+        _note(profile.hosts, route.header.host, len(group))
+        _note(profile.processes, route.header.process, len(group))
+        if route.slots:
+            self._note_values(profile, route.slots, [piece.heads[entry] for entry in group])
+        if route.login is not None:
+            for entry in group:
+                self.logins.note(route.login, entry, piece.heads[entry])
+        return pattern
+
+    def _learn(self, header: Header, minute: int | None) -> tuple[Pattern, str | None]:
+        learned = self.miner.learn(header.level, header.message)
+        pattern = learned.pattern
+        if pattern.id not in self.profiles:
+            surprise = surprise_of_new(self._singles, self.entries)
+            self.profiles[pattern.id] = Profile(pattern, surprise, minute)
+        if learned.event == "changed":
+            self.profiles[pattern.id].changed = minute
+        for gone, kept in self.miner.merged:
+            self.merged[gone] = kept
+            other = self.profiles.pop(gone, None)
+            if other is not None:
+                self.profiles[kept].merge(other)
+        self.miner.merged.clear()
+        for gone in self.miner.dropped:
+            dropped = self.profiles.pop(gone, None)
+            if dropped is not None:
+                self.folded_entries += dropped.pattern.count
+                self._singles -= dropped.pattern.count == 1
+        self.miner.dropped.clear()
+        return pattern, learned.event
+
+    def _note_values(self, profile: Profile, slots: list[_Slot], lines: list[str]) -> None:
+        weight = 1
+        if profile.pattern.count > _ALL_VALUES:
+            weight, lines = _SPARSE, lines[::_SPARSE]
+        columns = list(zip(*map(_NUMBER.findall, lines), strict=True))
+        for slot in slots:
+            profile.holds(slot.place, slot.label, _values(slot, columns, len(lines)), weight)
+
+    def _count(self, pattern: Pattern, minute: int | None, count: int) -> None:
+        # A pattern of this chunk may have been folded or merged since.
+        profile = self.profiles.get(self.resolve(pattern.id))
+        self.entries += count
+        if profile is None:
+            self.folded_entries += count
+            return
+        before = profile.pattern.count
+        profile.came(minute, count, self._settings)
+        self._singles += (profile.pattern.count == 1) - (before == 1)
+        if minute is not None:
+            self.first = minute if self.first is None else min(self.first, minute)
+            self.latest = minute if self.latest is None else max(self.latest, minute)
+
+    def _expand(
+        self,
+        again: list[int],
+        keys: list[str],
+        patterns: dict[str, Pattern],
+        piece: _Piece,
+        file: _File,
+        events: dict[int, str],
+    ) -> dict[int, Pattern]:
+        """Count what lines say that was repeated: its own pattern so many times more. Patterns by entry."""
+        expanded: dict[int, Pattern] = {}
+        for entry in again:
+            line = piece.heads[entry]
+            header = file.format.parse(line) or _bare_header(line)
+            minute = file.clock.minute(header.stamp)
+            before = expanded.get(entry - 1) or patterns.get(keys[entry - 1]) if entry else file.last
+            if header.message or before is None:
+                before, event = self._learn(header, minute)
+                if event is not None:
+                    events[entry] = event
+                profile = self.profiles[before.id]
+                profile.show(piece.example(entry))
+                profile.latest = piece.example(entry)
+                self._note_words(profile, header)
+                self.logins.note(kind_of(header.message), entry, line, header.repeats)
+            expanded[entry] = before
+            self._count(before, minute, header.repeats)
+        return expanded
+
+    def _note_words(self, profile: Profile, header: Header) -> None:
+        """Count the values of one message by its words, for a line that has other words around it."""
+        pattern = profile.pattern.words
+        for place, word in enumerate(split_words(header.message)):
+            if WILDCARD in pattern[place]:
+                profile.holds(place, _label(pattern, place), [(bare(word), header.repeats)], 1)
+
+    def _assign(self, piece: _Piece, found: list[Pattern | None], events: dict[int, str]) -> None:
+        assert self.assignments is not None
+        ends = [*piece.starts[1:], piece.lines]
+        for entry, pattern in enumerate(found):
+            pattern_id = pattern.id if pattern else 0
+            self.assignments.append((pattern_id, events.get(entry)))
+            self.assignments.extend([(pattern_id, None)] * (ends[entry] - piece.starts[entry] - 1))
+
+
+def _keys(heads: list[str], written: Format) -> list[str]:
+    """What an entry is without its numbers; its level first, where that is a number itself."""
+    keys = _NUMBER.sub("0", "\n".join(heads)).split("\n")
+    if written.level_in_digits:
+        levels = ((header.level if (header := written.parse(head)) else "") for head in heads)
+        keys = [f"{level} {key}" for level, key in zip(levels, keys, strict=True)]
+    return keys
+
+
+def _bare_header(line: str) -> Header:
+    return Header("", "", "", "", "", line)
+
+
+def _plan(key: str, message: str, pattern: Words) -> list[_Slot]:
+    """Where the values of a pattern's variables stand in lines with this key.
+
+    Nothing where the message does not stand in its line as it is, as in JSON with escapes.
+    """
+    masked = _NUMBER.sub("0", message)
+    at = key.rfind(masked)
+    words = split_words(masked)
+    if at < 0 or len(words) != len(pattern):
+        return []
+    number = key.count("0", 0, at)
+    slots = []
+    for place, word in enumerate(words):
+        pieces = word.split("0")
+        if WILDCARD in pattern[place]:
+            slots.append(_Slot(place, _label(pattern, place), pieces, number))
+        number += len(pieces) - 1
+    return slots
+
+
+def _label(pattern: Words, place: int) -> str:
+    """The plain word before a place."""
+    return next((bare(word) for word in reversed(pattern[:place]) if WILDCARD not in word), "")
+
+
+def _values(slot: _Slot, columns: Sequence[tuple[str, ...]], lines: int) -> Iterator[tuple[str, int]]:
+    numbers = len(slot.pieces) - 1
+    if numbers == 0:
+        yield bare(slot.pieces[0]), lines
+    elif numbers == 1:
+        before, after = slot.pieces
+        for value, count in Counter(columns[slot.first]).items():
+            yield bare(before + value + after), count
+    else:
+        for values, count in Counter(zip(*columns[slot.first : slot.first + numbers], strict=True)).items():
+            between = [text for pair in zip(slot.pieces, values, strict=False) for text in pair]
+            yield bare("".join(between) + slot.pieces[-1]), count
+
+
+def _note(values: Values, value: str, count: int) -> None:
+    if value:
+        values.add([(value, count)])

@@ -1,0 +1,197 @@
+"""What deserves a look in a digest, worst first, told without any model. Pure.
+
+A finding is one roll-up of one pattern, with the reasons that made it one. What a model thinks of it comes later
+and elsewhere, and can only shift the points that `severity` gives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import eq
+
+from agentd.logs.digest import Digest
+from agentd.logs.logins import BreakIn
+from agentd.logs.news import (
+    News,
+    NewsSettings,
+    burst_news,
+    find_rare,
+    find_return,
+    find_silence,
+    is_regular,
+)
+from agentd.logs.profile import Example, Profile
+from agentd.logs.severity import SEVERITIES, STEPS, Severity, judge
+from agentd.logs.variables import Values
+
+# More than this nobody reads; what is left out is counted.
+MAX_FINDINGS = 25
+TOP_VALUES = 3
+MAX_EXAMPLES = 5
+# Patterns that share so many of their words are one finding: one storm kills many programs.
+FAMILY = 0.7
+# From which severity on a pattern is a finding.
+_FINDING = STEPS[SEVERITIES.index("warning") - 1]
+# A log read once tells what is usual in its first quarter, where that is shorter than the warm-up.
+_WARM_UP_SHARE = 0.25
+
+# What a careful colleague would type next, by what the words of a pattern are about.
+ACTIONS = {
+    "memory": "Find what filled the memory at that time, and limit it or add memory.",
+    "disk": "Make room: `df -h` shows which file system is full, `du -xh --max-depth=2` what fills it.",
+    "crash": "Look for a core dump (`coredumpctl list`) and for what was installed or changed before it.",
+    "hardware": "Back up now, then check the device: `smartctl -a` for disks, `journalctl -k` for the rest.",
+    "data": "Stop writing to it, then check it and compare with the last backup.",
+    "security": "See whether these sources are known; block those that are not, and use keys for logins.",
+    "suspicious text": "This log holds instructions to a reader: see who can write there. Nobody followed them.",
+    "network": "Check that the other side is up and can be reached from here.",
+    "failure": "Read the lines around the first of them.",
+    "other": "Read the lines around it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A pattern and how much it deserves a look."""
+
+    profile: Profile
+    severity: Severity
+    news: tuple[News, ...]
+    regular: bool  # comes like a nightly job
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to look at."""
+
+    pattern_id: int
+    event: str  # the news that weighs most, "break-in", or "seen" where only what it says is remarkable
+    severity: str
+    score: int
+    category: str
+    summary: str
+    action: str
+    count: int
+    examples: tuple[Example, ...]
+
+
+def rank(digest: Digest, settings: NewsSettings) -> list[Ranked]:
+    """Every pattern of a digest, the worst first."""
+    speaks_from = _end_of_warm_up(digest, settings)
+    ranked = [_judge(profile, digest, settings, speaks_from) for profile in digest.profiles.values()]
+    return sorted(
+        ranked, key=lambda one: (-one.severity.score, -one.profile.pattern.count, one.profile.pattern.id)
+    )
+
+
+def find(ranked: Sequence[Ranked], break_ins: Sequence[BreakIn]) -> list[Finding]:
+    """The findings among ranked patterns, patterns that are alike as one, and proven break-ins before them all."""
+    families = list[list[Ranked]]()
+    for one in ranked:
+        if one.severity.score < _FINDING:
+            break
+        family = next((family for family in families if _alike(family[0], one)), None)
+        if family is None:
+            families.append([one])
+        else:
+            family.append(one)
+    return [*_broken_in(break_ins), *map(_finding, families)]
+
+
+def _alike(one: Ranked, other: Ranked) -> bool:
+    """Whether two patterns say the same of different things."""
+    ours, theirs = one.profile.pattern.words, other.profile.pattern.words
+    if len(ours) != len(theirs) or one.severity.category != other.severity.category:
+        return False
+    same: int = sum(map(eq, ours, theirs))
+    return same >= FAMILY * len(ours)
+
+
+def _end_of_warm_up(digest: Digest, settings: NewsSettings) -> float:
+    if digest.first is None or digest.latest is None:
+        return 0
+    return digest.first + min(settings.warm_up / 60, _WARM_UP_SHARE * (digest.latest - digest.first))
+
+
+def _judge(profile: Profile, digest: Digest, settings: NewsSettings, speaks_from: float) -> Ranked:
+    pattern = profile.pattern
+    news = list[News]()
+    if profile.created is not None and profile.created > speaks_from:
+        news.append(News("new", profile.created, profile.surprise, "new"))
+    if profile.changed is not None and profile.changed > speaks_from:
+        news.append(News("changed", profile.changed, profile.surprise, "changed its words"))
+    burst = profile.history.burst
+    if burst is not None and burst.minute > speaks_from:
+        news.append(burst_news(burst))
+    news.extend(
+        one
+        for one in (
+            find_silence(profile.history, digest.latest, settings),
+            find_return(profile.history, settings),
+            find_rare(pattern.count, digest.entries, settings),
+        )
+        if one is not None
+    )
+    regular = is_regular(profile.history)
+    severity = judge(pattern.text, pattern.level, news, count=pattern.count, days=profile.days, regular=regular)
+    return Ranked(profile, severity, tuple(news), regular)
+
+
+def _finding(family: Sequence[Ranked]) -> Finding:
+    one = family[0]
+    telling = [news for news in one.news if one.severity.parts.get(news.kind, 0) > 0]
+    event = max(telling, key=lambda news: one.severity.parts[news.kind]).kind if telling else "seen"
+    profiles = [member.profile for member in family]
+    examples = [example for profile in profiles for example in profile.shown()]
+    return Finding(
+        one.profile.pattern.id,
+        event,
+        one.severity.name,
+        one.severity.score,
+        one.severity.category,
+        _summary(profiles, telling),
+        ACTIONS[one.severity.category],
+        sum(profile.pattern.count for profile in profiles),
+        tuple(examples[:MAX_EXAMPLES]),
+    )
+
+
+def _summary(profiles: Sequence[Profile], news: Sequence[News]) -> str:
+    count = sum(profile.pattern.count for profile in profiles)
+    days = max(profile.days for profile in profiles)
+    parts = ["once" if count == 1 else f"{count:,} times" + (f" on {days} days" if days > 1 else "")]
+    if len(profiles) > 1:
+        parts.append(f"{len(profiles)} patterns that are alike")
+    parts += [one.text for one in news if one.kind not in ("new", "rare")]
+    parts += [described for values in profiles[0].values.values() if (described := describe(values))]
+    return "; ".join(parts)
+
+
+def describe(values: Values) -> str:
+    """Which values a variable had most often: "rhost: 24 different, most 10.0.0.1 (286)"; "" for mere numbers."""
+    top = values.top(TOP_VALUES)
+    if values.ids or len(top) < 2 or not (values.addresses or any(value[0].isalpha() for value, _ in top)):
+        return ""
+    about = "" if values.exact else "about "
+    label = f"{values.label}: " if values.label else ""
+    most = ", ".join(f"{value} ({about}{count:,})" for value, count in top)
+    return f"{label}{about}{values.distinct:,} different, most {most}"
+
+
+def _broken_in(break_ins: Sequence[BreakIn]) -> list[Finding]:
+    by_address: dict[str, list[BreakIn]] = {}
+    for one in break_ins:
+        by_address.setdefault(one.address, []).append(one)
+    return [
+        Finding(
+            0,
+            "break-in",
+            "critical",
+            100,
+            "security",
+            f"a login from {address} was accepted after {logins[0].failures:,} failed ones from there",
+            "Treat that account as taken over: end its sessions, change its secrets, see what it did.",
+            len(logins),
+            tuple(one.example for one in logins[:TOP_VALUES]),
+        )
+        for address, logins in by_address.items()
+    ]
