@@ -4,7 +4,7 @@ A finding is one roll-up of one pattern, with the reasons that made it one. What
 and elsewhere, and can only shift the points that `severity` gives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
 
@@ -63,15 +63,31 @@ class Ranked:
 class Finding:
     """One thing to look at."""
 
-    pattern_id: int
+    patterns: tuple[int, ...]  # that are alike, the one that speaks for them first; none for a break-in
+    title: str  # the words of that pattern, or what was broken into
+    level: str
     event: str  # the news that weighs most, "break-in", or "seen" where only what it says is remarkable
     severity: str
     score: int
+    parts: Mapping[str, int]  # what the score is made of
     category: str
     summary: str
     action: str
     count: int
+    first: int | None  # minutes since 1970
+    last: int | None
+    days: int
     examples: tuple[Example, ...]
+
+    @property
+    def pattern_id(self) -> int:
+        """The pattern that speaks for all; 0 for a break-in."""
+        return self.patterns[0] if self.patterns else 0
+
+    @property
+    def key(self) -> str:
+        """What stays the same while counts grow: two findings of one log never share it."""
+        return f"pattern {min(self.patterns)}" if self.patterns else self.title
 
 
 def rank(digest: Digest, settings: NewsSettings) -> list[Ranked]:
@@ -142,16 +158,23 @@ def _finding(family: Sequence[Ranked]) -> Finding:
     event = max(telling, key=lambda news: one.severity.parts[news.kind]).kind if telling else "seen"
     profiles = [member.profile for member in family]
     examples = [example for profile in profiles for example in profile.shown()]
+    pattern, severity = one.profile.pattern, one.severity
     return Finding(
-        one.profile.pattern.id,
-        event,
-        one.severity.name,
-        one.severity.score,
-        one.severity.category,
-        _summary(profiles, telling),
-        ACTIONS[one.severity.category],
-        sum(profile.pattern.count for profile in profiles),
-        tuple(examples[:MAX_EXAMPLES]),
+        patterns=tuple(profile.pattern.id for profile in profiles),
+        title=pattern.text,
+        level=pattern.level,
+        event=event,
+        severity=severity.name,
+        score=severity.score,
+        parts=severity.parts,
+        category=severity.category,
+        summary=_summary(profiles, telling),
+        action=ACTIONS[severity.category],
+        count=sum(profile.pattern.count for profile in profiles),
+        first=min((at for profile in profiles if (at := profile.history.first) is not None), default=None),
+        last=max((at for profile in profiles if (at := profile.history.last) is not None), default=None),
+        days=max(profile.days for profile in profiles),
+        examples=tuple(examples[:MAX_EXAMPLES]),
     )
 
 
@@ -183,15 +206,21 @@ def _broken_in(break_ins: Sequence[BreakIn]) -> list[Finding]:
         by_address.setdefault(one.address, []).append(one)
     return [
         Finding(
-            0,
-            "break-in",
-            "critical",
-            100,
-            "security",
-            f"a login from {address} was accepted after {logins[0].failures:,} failed ones from there",
-            "Treat that account as taken over: end its sessions, change its secrets, see what it did.",
-            len(logins),
-            tuple(one.example for one in logins[:TOP_VALUES]),
+            patterns=(),
+            title=f"break-in from {address}",
+            level="",
+            event="break-in",
+            severity="critical",
+            score=100,
+            parts={"accepted after failures": 100},
+            category="security",
+            summary=f"a login from {address} was accepted after {logins[0].failures:,} failed ones from there",
+            action="Treat that account as taken over: end its sessions, change its secrets, see what it did.",
+            count=len(logins),
+            first=None,
+            last=None,
+            days=0,
+            examples=tuple(one.example for one in logins[:TOP_VALUES]),
         )
         for address, logins in by_address.items()
     ]
