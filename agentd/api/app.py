@@ -1,7 +1,7 @@
 """The routes: status, run, ask, jobs. Long answers are streams of JSON, one part a line.
 
     GET  /v1/status
-    POST /v1/run            {task, paths, text}      stream: a part as each job ends
+    POST /v1/run            {task, paths, texts}     stream: a part as each job ends
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
@@ -46,7 +46,7 @@ class RunBody(Body):
 
     task: str
     paths: list[str] = []
-    text: str | None = None
+    texts: list[str] = []  # that stand in no file, such as standard input
 
 
 class RenderBody(Body):

@@ -41,7 +41,7 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
             raise click.UsageError("--dry-run shows one prompt: give one path")
         _dry_run(paths, {"task": task, "path": _absolute(given[0]) if given else None, "text": text}, as_json)
         return
-    body = {"task": task, "paths": [_absolute(path) for path in given], "text": text}
+    body = {"task": task, "paths": [_absolute(path) for path in given], "texts": [] if text is None else [text]}
     ended: list[dict[str, Any]] = []
 
     def take(part: dict[str, Any]) -> None:

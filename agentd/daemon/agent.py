@@ -89,7 +89,7 @@ class Agent:
         except TaskError:
             return True
 
-    async def submit(self, name: str, paths: Sequence[Path], text: bytes | None, now: datetime) -> list[int]:
+    async def submit(self, name: str, paths: Sequence[Path], texts: Sequence[bytes], now: datetime) -> list[int]:
         """Add the jobs of an explicit run, which a person waits for; return their ids.
 
         A path that cannot be read becomes a failed job with the reason, so that the others are done.
@@ -97,7 +97,7 @@ class Agent:
         task_hash, model = self.bind(name)
         occasion = f"run {timestamp(now)}"
         events, documents = list[Event](), list[Document]()
-        if text is not None:
+        for text in texts:
             document = read_stdin(text)
             documents.append(document)
             events.append(Event(name, document.source, document.content, occasion, Priority.INTERACTIVE))

@@ -36,12 +36,12 @@ class Requests:
     async def run(self, body: RunBody) -> Parts:
         """Add jobs, then a part as each ends."""
         paths = [_absolute(path) for path in body.paths]
-        text = body.text.encode() if body.text is not None else None
+        texts = [text.encode() for text in body.texts]
         model = self._agent.task(body.task).model
         # Whoever waits for the answer must not wait for a model that cannot be loaded.
         engine = self._agent.engines[model]
         await self._need(engine)
-        ids = await self._agent.submit(body.task, paths, text, now())
+        ids = await self._agent.submit(body.task, paths, texts, now())
         self._workers[model].admit(ids)
         yield {"type": "added", "jobs": ids}
         waiting = set(ids)

@@ -42,6 +42,7 @@ class Content:
     """An open file as text that can be read anywhere. Reading raises OSError or AgentdError."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self.consumed = 0  # bytes of the file on disk that the last read came to
         self._file = file
 
     def status(self) -> os.stat_result:
@@ -50,7 +51,9 @@ class Content:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes; fewer only at the end."""
-        return os.pread(self._file.fileno(), size, offset)
+        data = os.pread(self._file.fileno(), size, offset)
+        self.consumed = offset + len(data)
+        return data
 
     def end(self) -> int:
         """Where the text ends, in bytes."""
@@ -111,6 +114,7 @@ class PackedContent(Content):
                 hint=f"{_CHECKS[self._path.suffix]} {shlex.quote(str(self._path))}",
             ) from damage
         self._position += len(data)
+        self.consumed = self._file.tell()
         return data
 
 

@@ -79,7 +79,12 @@ class Severity:
     @property
     def name(self) -> str:
         """One of SEVERITIES."""
-        return SEVERITIES[sum(self.score >= step for step in STEPS)]
+        return severity_of(self.score)
+
+
+def severity_of(score: int) -> str:
+    """One of SEVERITIES, for points."""
+    return SEVERITIES[sum(score >= step for step in STEPS)]
 
 
 def judge_words(text: str) -> tuple[int, str, tuple[str, ...]]:

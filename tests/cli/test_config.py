@@ -42,7 +42,7 @@ def test_what_agentd_writes_is_for_its_user_alone(cli: Cli, fake: Paths, tmp_pat
 
 def test_options_before_a_subcommand_are_not_dropped(cli: Cli, fake: Paths) -> None:
     assert cli("jobs", "--json").json == []
-    assert {task["name"] for task in cli("tasks", "--json").json} == {"note-tagging", "summarise"}
+    assert {task["name"] for task in cli("tasks", "--json").json} >= {"note-tagging", "summarise"}
     ran = cli("results", "--task", "x", "list")
     assert ran.code == 2
     assert "--task goes after `list`" in ran.err

@@ -20,7 +20,7 @@ GGUF = b"GGUF" + bytes(100)
 
 async def keep_result(agent: Agent, path: Path) -> StoredResult:
     """A result of today's task on this file."""
-    (job_id,) = await agent.submit("note-tagging", [path], None, now())
+    (job_id,) = await agent.submit("note-tagging", [path], (), now())
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     assert job.id == job_id
@@ -39,7 +39,7 @@ async def test_a_run_adds_a_job_for_every_path_and_a_failed_one_for_what_cannot_
     agent: Agent, write_note: WriteNote, tmp_path: Path
 ) -> None:
     agent.added.clear()
-    ids = await agent.submit("note-tagging", [write_note(), tmp_path, tmp_path / "none.md"], None, now())
+    ids = await agent.submit("note-tagging", [write_note(), tmp_path, tmp_path / "none.md"], (), now())
     jobs = [await agent.store.read(queue.get, job_id) for job_id in ids]
     assert [(job.state, job.reason) for job in jobs] == [
         (JobState.QUEUED, None),
@@ -52,17 +52,17 @@ async def test_a_run_adds_a_job_for_every_path_and_a_failed_one_for_what_cannot_
 
 async def test_the_same_file_can_be_run_again_on_request(agent: Agent, write_note: WriteNote) -> None:
     path = write_note()
-    first = await agent.submit("note-tagging", [path], None, now())
+    first = await agent.submit("note-tagging", [path], (), now())
     await asyncio.sleep(0.002)  # the occasion of a run is its time, in milliseconds
-    assert await agent.submit("note-tagging", [path, path], None, now()) != first
+    assert await agent.submit("note-tagging", [path, path], (), now()) != first
     assert len(await agent.store.read(queue.find)) == 2
 
 
 async def test_an_unknown_task_or_an_empty_text_adds_nothing(agent: Agent, write_note: WriteNote) -> None:
     with pytest.raises(UnknownTask):
-        await agent.submit("no-such-task", [write_note()], None, now())
+        await agent.submit("no-such-task", [write_note()], (), now())
     with pytest.raises(EmptyInput):
-        await agent.submit("note-tagging", [write_note()], b" \n", now())
+        await agent.submit("note-tagging", [write_note()], [b" \n"], now())
     assert await agent.store.read(queue.find) == []
 
 
@@ -142,11 +142,11 @@ async def test_every_usable_task_has_a_view_for_plain_sql(agent: Agent, write_no
     views = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")}
     connection.close()
     assert rows == [("Pears", "garden")]
-    assert views == {"view_note_tagging", "view_summarise"}
+    assert views == {"view_log_report", "view_log_triage", "view_note_tagging", "view_summarise"}
 
 
 async def test_a_heartbeat_keeps_the_leases_of_this_process(agent: Agent, write_note: WriteNote) -> None:
-    await agent.submit("note-tagging", [write_note()], None, now())
+    await agent.submit("note-tagging", [write_note()], (), now())
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     await agent.store.write(lambda db: db.execute("UPDATE jobs SET lease_until = ''") and None)

@@ -24,7 +24,7 @@ def make_watch(agent: Agent, path: Path, task: str = "note-tagging") -> FolderTr
 
 
 async def test_a_status_has_every_key_and_the_real_counts(agent: Agent, write_note: WriteNote) -> None:
-    await agent.submit("note-tagging", [write_note(), Path("/none")], None, now())
+    await agent.submit("note-tagging", [write_note(), Path("/none")], (), now())
     shape = await report(agent, [Duty("work", None, 2, "ValueError: x")], [])  # type: ignore[arg-type]
     assert set(shape) == set(StatusShape.__annotations__)
     assert set(shape["models"]["main"]) == set(ModelShape.__annotations__)
@@ -78,12 +78,12 @@ async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write
     assert await usual_seconds(agent, "note-tagging") is None
     assert await usual_seconds(agent, "no-such-task") is None
     assert (await report(agent, [], []))["eta_seconds"] == 0.0
-    await agent.submit("note-tagging", [write_note()], None, now())
+    await agent.submit("note-tagging", [write_note()], (), now())
     assert (await report(agent, [], []))["eta_seconds"] is None
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     result = make_result(seconds=30.0, engine_seconds=3.0)
     await agent.store.write(results.complete, job, agent.owner, "h", result, make_document(), now())
     assert await usual_seconds(agent, "note-tagging") == 3.0
-    await agent.submit("note-tagging", [write_note(f"{n}.md", f"{n}") for n in range(5)], None, now())
+    await agent.submit("note-tagging", [write_note(f"{n}.md", f"{n}") for n in range(5)], (), now())
     assert (await report(agent, [], []))["eta_seconds"] == pytest.approx(15.0)

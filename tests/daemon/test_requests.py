@@ -47,7 +47,7 @@ async def test_a_run_tells_of_every_job_as_it_ends(
 
 async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: ScriptedEngine) -> None:
     engine.answers = [GOOD]
-    _, part = await collect(alone.run(RunBody(task="note-tagging", text="# Pears\n")))
+    _, part = await collect(alone.run(RunBody(task="note-tagging", texts=["# Pears\n"])))
     assert part["job"]["source"].startswith("stdin:")
     assert part["job"]["state"] == "done"
 
@@ -55,7 +55,7 @@ async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: Scri
 async def test_a_run_without_a_daemon_leaves_other_jobs_alone(
     agent: Agent, engine: ScriptedEngine, write_note: WriteNote
 ) -> None:
-    (other,) = await agent.submit("note-tagging", [write_note("other.md", "other")], None, now())
+    (other,) = await agent.submit("note-tagging", [write_note("other.md", "other")], (), now())
     engine.answers = [GOOD]
     async with requests_without_daemon(agent, "main") as alone:
         await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
@@ -103,7 +103,7 @@ async def test_a_dry_run_shows_the_prompt_and_its_room_and_runs_nothing(
 
 async def test_jobs_are_cancelled_and_retried(agent: Agent, write_note: WriteNote) -> None:
     alone = Requests(agent, {})  # no worker, which would see the job that was added
-    job_id = (await agent.submit("note-tagging", [write_note()], None, now()))[0]
+    job_id = (await agent.submit("note-tagging", [write_note()], (), now()))[0]
     assert (await alone.cancel(job_id))["state"] == "cancelled"
     agent.added.clear()
     retried = await alone.retry(job_id)
@@ -199,13 +199,12 @@ async def test_whoever_asks_brings_an_unloaded_model_back(
     alone: Requests, engine: ScriptedEngine, what: str
 ) -> None:
     await alone.unload_model("main")
-    body = {"task": "note-tagging", "text": "# Pears"}
     with pytest.raises(ModelUnavailable):  # this engine is loaded by nobody
         match what:
             case "run":
-                await collect(alone.run(RunBody(**body)))
+                await collect(alone.run(RunBody(task="note-tagging", texts=["# Pears"])))
             case "render":
-                await alone.render(RenderBody(**body))
+                await alone.render(RenderBody(task="note-tagging", text="# Pears"))
             case "ask":
                 await collect(alone.ask(AskBody(question="When?")))
     assert (engine.held, engine.demands) == (False, 1)

@@ -94,7 +94,7 @@ async def collect(parts: Parts) -> list[dict[str, Any]]:
 
 async def keep_result(agent: Agent, path: Path, task: str = "note-tagging") -> None:
     """A result of this task on this file, with its document."""
-    await agent.submit(task, [path], None, now())
+    await agent.submit(task, [path], (), now())
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     document = make_document(path.read_text(), job.source)

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 async def add(agent: Agent, path: Path) -> int:
     """The job of a run that a person asked for."""
-    (job_id,) = await agent.submit("note-tagging", [path], None, now())
+    (job_id,) = await agent.submit("note-tagging", [path], (), now())
     return job_id
 
 
