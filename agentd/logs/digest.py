@@ -132,6 +132,9 @@ class Digest:
         self.lines += piece.lines
         keys = _keys(piece.heads, file.format)
         stamps = file.format.stamps(piece.heads)
+        # In the order of the log, which tells the years that stamps lack.
+        minutes = {stamp: file.clock.minute(stamp) for stamp in dict.fromkeys(stamps)}
+        times = [minutes[stamp] for stamp in stamps]
         groups: dict[str, list[int]] = {}
         for entry, key in enumerate(keys):
             groups.setdefault(key, []).append(entry)
@@ -142,11 +145,11 @@ class Digest:
             if _AGAIN.search(key):
                 again.extend(group)
                 continue
-            patterns[key] = self._take(key, group, piece, file, stamps, events)
-        for (key, stamp), count in Counter(zip(keys, stamps, strict=True)).items():
+            patterns[key] = self._take(key, group, piece, file, times, events)
+        for (key, minute), count in Counter(zip(keys, times, strict=True)).items():
             if key in patterns:
-                self._count(patterns[key], file.clock.minute(stamp), count)
-        expanded = self._expand(sorted(again), keys, patterns, piece, file, events)
+                self._count(patterns[key], minute, count)
+        expanded = self._expand(sorted(again), keys, patterns, piece, file, times, events)
         self.logins.settle(piece.example)
         found = [expanded.get(entry) or patterns.get(key) for entry, key in enumerate(keys)]
         file.last = found[-1]
@@ -170,14 +173,20 @@ class Digest:
         return file
 
     def _take(
-        self, key: str, group: list[int], piece: _Piece, file: _File, stamps: list[str], events: dict[int, str]
+        self,
+        key: str,
+        group: list[int],
+        piece: _Piece,
+        file: _File,
+        times: list[int | None],
+        events: dict[int, str],
     ) -> Pattern:
         """Lead the entries of one key to their pattern, and note their values and examples."""
         line = piece.heads[group[0]]
         route = self._routes.get(key)
         if route is None or self.miner.patterns.get(route.pattern.id) is not route.pattern:
             header = file.format.parse(line) or _bare_header(line)
-            pattern, event = self._learn(header, file.clock.minute(stamps[group[0]]))
+            pattern, event = self._learn(header, times[group[0]])
             if event is not None:
                 events[group[0]] = event
             if len(self._routes) >= _MOST_ROUTES:
@@ -251,6 +260,7 @@ class Digest:
         patterns: dict[str, Pattern],
         piece: _Piece,
         file: _File,
+        times: list[int | None],
         events: dict[int, str],
     ) -> dict[int, Pattern]:
         """Count what lines say that was repeated: its own pattern so many times more. Patterns by entry."""
@@ -258,7 +268,7 @@ class Digest:
         for entry in again:
             line = piece.heads[entry]
             header = file.format.parse(line) or _bare_header(line)
-            minute = file.clock.minute(header.stamp)
+            minute = times[entry]
             before = expanded.get(entry - 1) or patterns.get(keys[entry - 1]) if entry else file.last
             if header.message or before is None:
                 before, event = self._learn(header, minute)

@@ -10,6 +10,7 @@ from agentd.logs.digest import Digest
 from agentd.logs.entries import rule
 from agentd.logs.findings import find, rank
 from agentd.logs.news import NewsSettings
+from agentd.logs.times import moment
 
 LOGHUB = Path(__file__).parents[3] / "shared" / "data" / "loghub"
 JUNE = 1_781_000_000.0  # in 2026
@@ -132,3 +133,15 @@ def test_failed_logins_are_counted_with_their_sources() -> None:
     assert sum(one.pattern.count for one in failed) == 531
     assert (len(sources), sources["183.62.140.253"], sources["187.141.143.180"]) == (24, 286, 80)
     assert digest.logins.break_ins == []
+
+
+def test_a_chunk_that_spans_more_than_half_a_year_stays_in_its_years() -> None:
+    text = "".join(
+        f"{month}  3 04:00:00 nas cron[1]: job {month}\n" for month in ("Jan", "Apr", "Aug", "Dec", "Mar")
+    )
+    digest = digest_of(text)
+    years = [moment(profile.history.first or 0).year for profile in digest.profiles.values()]
+    assert [year - years[0] for year in years] == [0, 0, 0, 0, 1]
+    assert [profile.history.last for profile in digest.profiles.values()] == [
+        profile.history.first for profile in digest.profiles.values()
+    ]
