@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("run", "Run a task on files now."),
     "ask": ("ask", "Answer a question from what was read, with sources."),
     "results": ("results", "List and show results."),
+    "logs": ("logs", "Find the few lines that matter in logs."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
     "tasks": ("tasks", "List, show and check tasks."),
     "model": ("model", "List, load and unload models."),

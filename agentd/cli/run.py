@@ -50,7 +50,7 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
             if not as_json:
                 _tell(part, len(ended), len(inputs))
 
-    _stream(paths, body, take)
+    stream_run(paths, body, take)
     ended.sort(key=lambda part: int(part["job"]["id"]))  # as they were given, not as they ended
     results = [part["result"] for part in ended if part["result"]]
     if as_json:
@@ -70,7 +70,9 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
         ctx.exit(1)
 
 
-def _stream(paths: Paths, body: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+def stream_run(paths: Paths, body: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+    """Run a task through the daemon, or with an engine of our own; `take` gets a part as each job ends."""
+
     async def alone(requests: Requests) -> None:
         async for part in requests.run(RunBody(**body)):
             take(part)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agentd.logs.profile import Example
 from agentd.logs.severity import SEVERITIES
+from agentd.logs.times import moment
 from agentd.logs.triage import Opinion
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -93,3 +94,14 @@ def _section(number: int, item: Item) -> list[str]:
 def _cut(line: str, most: int) -> str:
     line = line.replace("`", "'").replace("\n", " ↵ ")
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def period(first: int | None, last: int | None) -> str:
+    """From when to when, in the reader's zone: `2026-05-04 03:02 – 04:10`; "" where nothing has a time."""
+    if first is None or last is None:
+        return ""
+    began, ended = moment(first).astimezone(), moment(last).astimezone()
+    if first == last:
+        return f"{began:%Y-%m-%d %H:%M}"
+    day = "" if began.date() == ended.date() else "%Y-%m-%d "
+    return f"{began:%Y-%m-%d %H:%M} – {ended.strftime(day + '%H:%M')}"

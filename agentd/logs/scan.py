@@ -90,5 +90,3 @@ def _first_minute(path: Path, beginning: str, modified: float) -> float:
     clock = Clock(modified, first_year(path, modified), None)
     minutes = (clock.minute(stamp) for stamp in written.stamps(lines))
     return next((minute for minute in minutes if minute is not None), math.inf)
-
-
