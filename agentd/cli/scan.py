@@ -24,7 +24,7 @@ from agentd.logs.scan import scan as read_files
 from agentd.logs.times import moment
 from agentd.logs.triage import Opinion
 from agentd.paths import find_paths
-from agentd.records import timestamp
+from agentd.records import stdin_source, timestamp
 
 
 @click.command()
@@ -102,7 +102,7 @@ def _look_at(files: Sequence[str], encoding: str) -> tuple[list[ScannedFile], li
 def _explain(findings: Sequence[Finding]) -> tuple[dict[int, Opinion], list[AgentdError]]:
     """What a model says about findings, by their place; and why some were not explained."""
     documents = [triage.document(finding, "") for finding in findings]
-    places = {document.content: number for number, document in enumerate(documents)}
+    places = {stdin_source(document.content): number for number, document in enumerate(documents)}
     opinions, problems = dict[int, Opinion](), list[AgentdError]()
     with _progress(MofNCompleteColumn()) as bars:
         bar = bars.add_task("explaining", total=len(findings))
@@ -111,7 +111,7 @@ def _explain(findings: Sequence[Finding]) -> tuple[dict[int, Opinion], list[Agen
             if part["type"] != "job":
                 return
             bars.advance(bar)
-            number = places[part["job"]["content"]]
+            number = places[part["job"]["source"]]
             if part["result"]:
                 proven = findings[number].event == "break-in"
                 opinions[number] = triage.opinion(part["result"]["output"], proven=proven)

@@ -79,12 +79,10 @@ def _section(number: int, item: Item) -> list[str]:
     lines.append(f"- What: {item.summary}")
     if item.period:
         lines.append(f"- When: {item.period}{f'  `{item.trend}`' if item.trend else ''}")
-    if item.opinion:
-        lines += [
-            f"- Explained by the model: {item.opinion.what_happened} Likely cause: {item.opinion.likely_cause}",
-            f"- Next, it says: {item.opinion.next_step}",
-        ]
     lines.append(f"- Do: {item.action}")
+    if item.opinion:
+        said = f"{item.opinion.what_happened} Likely cause: {item.opinion.likely_cause}"
+        lines.append(f"- A model's guess: {said} Next step: {item.opinion.next_step}")
     for example in item.examples:
         place = f"  {example.file}, byte {example.offset:,}:"
         lines += ["", place, f"      {_cut(example.line, _LINE_CHARACTERS)}"]
