@@ -1,5 +1,6 @@
 """`agentd logs scan`: a one-off triage of any log. Needs no daemon, and with `--no-model` no model either."""
 
+import codecs
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,10 @@ def scan(
     if assignments and len(files) > 1:
         raise click.UsageError("--assignments numbers the lines of one file: give one")
     rule = find_rule(entries)
+    try:
+        codecs.lookup(encoding)
+    except LookupError as unknown:
+        raise click.BadParameter(str(unknown), param_hint="--encoding") from unknown
     digest = Digest(rule, NewsSettings(), custom=custom, keep_assignments=assignments is not None)
     began = time.monotonic()
     looked, problems = _look_at(files, encoding)
@@ -81,7 +86,7 @@ def scan(
         title = ", ".join(Path(file).name for file in files)
         items = [_item(number, finding, said) for number, (finding, said) in enumerate(told, 1)]
         text = report(title, _facts(digest, seconds, len(looked)), items, len(found) - len(findings))
-        click.echo(printable(text), nl=False)
+        click.echo(printable(text).rstrip())
     for problem in problems:
         notes().print(plain(f"error: {problem.message}"))
         notes().print(plain(f"next:  {problem.hint}"))

@@ -6,7 +6,7 @@ key. Where chunks come from, what is remarkable and the database are not known h
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -28,6 +28,9 @@ _NUMBER = re.compile(r"\d[\w.:-]*")
 _AGAIN = re.compile(r"message repeated 0 times?")
 _MOST_ROUTES = 16_384
 _SAMPLE_LINES = 200
+# Minutes in which a whole log said nothing; the last so many of them are kept.
+_PAUSE = 60
+_MOST_PAUSES = 200
 # So often a pattern's values are counted on every line; from then on, on one in SPARSE.
 _ALL_VALUES = 8192
 _SPARSE = 16
@@ -113,6 +116,7 @@ class Digest:
         self.folded_entries = 0
         self.first: int | None = None  # minute of the log
         self.latest: int | None = None
+        self.pauses: deque[tuple[int, int]] = deque(maxlen=_MOST_PAUSES)  # of the whole log: minutes, from and to
         self.merged: dict[int, int] = {}
         self.assignments: list[tuple[int, str | None]] | None = [] if keep_assignments else None
         self._singles = 0
@@ -135,6 +139,7 @@ class Digest:
         # In the order of the log, which tells the years that stamps lack.
         minutes = {stamp: file.clock.minute(stamp) for stamp in dict.fromkeys(stamps)}
         times = [minutes[stamp] for stamp in stamps]
+        self._note_time(sorted({minute for minute in minutes.values() if minute is not None}))
         groups: dict[str, list[int]] = {}
         for entry, key in enumerate(keys):
             groups.setdefault(key, []).append(entry)
@@ -231,6 +236,17 @@ class Digest:
         self.miner.dropped.clear()
         return pattern, learned.event
 
+    def _note_time(self, minutes: list[int]) -> None:
+        if not minutes:
+            return
+        before = minutes[0] if self.latest is None else self.latest
+        for minute in minutes:
+            if minute - before >= _PAUSE:
+                self.pauses.append((before, minute))
+            before = max(before, minute)
+        self.first = minutes[0] if self.first is None else min(self.first, minutes[0])
+        self.latest = before
+
     def _note_values(self, profile: Profile, slots: list[_Slot], lines: list[str]) -> None:
         weight = 1
         if profile.pattern.count > _ALL_VALUES:
@@ -249,9 +265,6 @@ class Digest:
         before = profile.pattern.count
         profile.came(minute, count, self._settings)
         self._singles += (profile.pattern.count == 1) - (before == 1)
-        if minute is not None:
-            self.first = minute if self.first is None else min(self.first, minute)
-            self.latest = minute if self.latest is None else max(self.latest, minute)
 
     def _expand(
         self,
@@ -288,7 +301,7 @@ class Digest:
         pattern = profile.pattern.words
         for place, word in enumerate(split_words(header.message)):
             if WILDCARD in pattern[place]:
-                profile.holds(place, _label(pattern, place), [(bare(word), header.repeats)], 1)
+                profile.holds(place, label_before(pattern, place), [(bare(word), header.repeats)], 1)
 
     def _assign(self, piece: _Piece, found: list[Pattern | None], events: dict[int, str]) -> None:
         assert self.assignments is not None
@@ -327,12 +340,12 @@ def _plan(key: str, message: str, pattern: Words) -> list[_Slot]:
     for place, word in enumerate(words):
         pieces = word.split("0")
         if WILDCARD in pattern[place]:
-            slots.append(_Slot(place, _label(pattern, place), pieces, number))
+            slots.append(_Slot(place, label_before(pattern, place), pieces, number))
         number += len(pieces) - 1
     return slots
 
 
-def _label(pattern: Words, place: int) -> str:
+def label_before(pattern: Words, place: int) -> str:
     """The plain word before a place."""
     return next((bare(word) for word in reversed(pattern[:place]) if WILDCARD not in word), "")
 

@@ -4,11 +4,11 @@ A finding is one roll-up of one pattern, with the reasons that made it one. What
 and elsewhere, and can only shift the points that `severity` gives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
 
-from agentd.logs.digest import Digest
+from agentd.logs.digest import Digest, label_before
 from agentd.logs.logins import BreakIn
 from agentd.logs.news import (
     News,
@@ -19,9 +19,10 @@ from agentd.logs.news import (
     find_silence,
     is_regular,
 )
+from agentd.logs.patterns import WILDCARD
 from agentd.logs.profile import Example, Profile
 from agentd.logs.severity import SEVERITIES, STEPS, Severity, judge
-from agentd.logs.variables import Values
+from agentd.logs.variables import Values, bare
 
 # More than this nobody reads; what is left out is counted.
 MAX_FINDINGS = 25
@@ -103,13 +104,11 @@ def find(ranked: Sequence[Ranked], break_ins: Sequence[BreakIn]) -> list[Finding
     """The findings among ranked patterns, patterns that are alike as one, and proven break-ins before them all."""
     families = list[list[Ranked]]()
     for one in ranked:
-        if one.severity.score < _FINDING:
-            break
         family = next((family for family in families if _alike(family[0], one)), None)
-        if family is None:
+        if family is not None:
+            family.append(one)  # it counts, even where it would be no finding alone
+        elif one.severity.score >= _FINDING:
             families.append([one])
-        else:
-            family.append(one)
     return [*_broken_in(break_ins), *map(_finding, families)]
 
 
@@ -141,7 +140,7 @@ def _judge(profile: Profile, digest: Digest, settings: NewsSettings, speaks_from
     news.extend(
         one
         for one in (
-            find_silence(profile.history, digest.latest, settings),
+            find_silence(profile.history, digest.latest, settings, digest.pauses),
             find_return(profile.history, settings),
             find_rare(pattern.count, digest.entries, settings),
         )
@@ -181,12 +180,30 @@ def _finding(family: Sequence[Ranked]) -> Finding:
 def _summary(profiles: Sequence[Profile], news: Sequence[News]) -> str:
     count = sum(profile.pattern.count for profile in profiles)
     days = max(profile.days for profile in profiles)
-    parts = ["once" if count == 1 else f"{count:,} times" + (f" on {days} days" if days > 1 else "")]
+    on = "on at least" if len(profiles) > 1 else "on"
+    parts = ["once" if count == 1 else f"{count:,} times" + (f" {on} {days} days" if days > 1 else "")]
     if len(profiles) > 1:
         parts.append(f"{len(profiles)} patterns that are alike")
     parts += [one.text for one in news if one.kind not in ("new", "rare")]
-    parts += [described for values in profiles[0].values.values() if (described := describe(values))]
+    parts += [described for values in _values_of(profiles) if (described := describe(values))]
     return "; ".join(parts)
+
+
+def _values_of(profiles: Sequence[Profile]) -> Iterator[Values]:
+    """What stood at each place where patterns that are alike differ, or have a variable."""
+    words = [profile.pattern.words for profile in profiles]
+    for place, variants in enumerate(zip(*words, strict=True)):
+        if len(set(variants)) == 1 and WILDCARD not in variants[0]:
+            continue
+        union = Values(label_before(words[0], place))
+        for profile, word in zip(profiles, variants, strict=True):
+            if place in profile.values:
+                union.merge(profile.values[place])
+            elif WILDCARD in word:
+                union.exact = False  # a place that was not counted
+            else:
+                union.add([(bare(word), profile.pattern.count)])
+        yield union
 
 
 def describe(values: Values) -> str:

@@ -5,12 +5,16 @@ pattern that comes like clockwork is regular, and its coming is no news. How bad
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from agentd.config import Duration, Section
 from agentd.logs.history import DAY, WINDOW, Burst, History
+
+# A heartbeat deviates by so little from its usual pause; what comes by chance deviates by all of it.
+STEADY = 0.35
 
 
 class NewsSettings(Section):
@@ -75,13 +79,20 @@ def find_burst(history: History, settings: NewsSettings) -> Burst | None:
     return Burst(history.window * WINDOW, count, round(usual.mean, 1))
 
 
-def find_silence(history: History, now: int | None, settings: NewsSettings) -> News | None:
-    """News of a pattern that used to come at regular pauses, and does not any more."""
+def find_silence(
+    history: History, now: int | None, settings: NewsSettings, pauses: Sequence[tuple[int, int]] = ()
+) -> News | None:
+    """News of a pattern that used to come at regular pauses, and does not any more.
+
+    In its `pauses`, (from, to) in minutes, the whole log was silent: a machine that was off says nothing of one
+    pattern.
+    """
     gaps = history.gaps
     if now is None or history.last is None or gaps.n < settings.silence_visits:
         return None
-    steady = gaps.deviation <= 0.5 * gaps.mean and gaps.peak <= settings.silence_factor * gaps.mean
-    quiet = now - history.last
+    steady = gaps.deviation <= STEADY * gaps.mean and gaps.peak <= settings.silence_factor * gaps.mean
+    last = history.last
+    quiet = now - last - sum(end - start for start, end in pauses if start >= last)
     if not steady or quiet <= max(settings.silence_factor * gaps.mean, 5):
         return None
     text = f"came every {_span(gaps.mean)}, then nothing for {_span(quiet)}"

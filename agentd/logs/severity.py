@@ -110,7 +110,7 @@ def judge(
     for one in news:
         parts[one.kind] = round(NEWS_POINTS[one.kind] * one.surprise)
     if serious >= 20 and count >= 100:
-        parts["often"] = 10 if count >= 1000 else 5
+        parts["often"] = (10 if serious >= 40 else 5) * (2 if count >= 1000 else 1)
     if serious >= 30 and days >= 3 and not regular:
         parts["days"] = 5
     if regular:

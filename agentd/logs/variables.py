@@ -78,4 +78,4 @@ class Values:
 
 def bare(word: str) -> str:
     """A value without the punctuation around it."""
-    return word.strip("\"'()[]{}<>,;").rstrip(".:")
+    return word.rstrip(".:,;").strip("\"'()[]{}<>,;").rstrip(".:")
