@@ -15,6 +15,7 @@ from typing import Any
 from agentd.errors import AgentdError
 
 _STDIN = "stdin"
+_LOG = "log:"
 
 
 class JobState(StrEnum):
@@ -160,9 +161,14 @@ def stdin_source(content: str) -> str:
     return f"{_STDIN}:{content[:12]}"
 
 
-def is_stdin(source: str) -> bool:
-    """Whether a source is a text from standard input; every path is absolute or a file URI."""
-    return source.startswith(_STDIN)
+def log_source(finding_id: int) -> str:
+    """The source of what a model is shown of a finding in a log."""
+    return f"{_LOG}{finding_id}"
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source is a text that stands in the store alone; every path is absolute or a file URI."""
+    return source.startswith((_STDIN, _LOG))
 
 
 def source_of(path: Path) -> str:

@@ -21,7 +21,7 @@ from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, content_of, read_file, read_stdin
-from agentd.records import Document, Event, Priority, is_stdin, path_of, source_of, timestamp
+from agentd.records import Document, Event, Priority, is_stored, path_of, source_of, timestamp
 from agentd.store import checksums, choices, queue, results
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
@@ -129,7 +129,7 @@ class Agent:
 
     async def _content_now(self, stored: StoredResult) -> str | None:
         """What stands at a result's source now; None where nothing can be read there any more."""
-        if is_stdin(stored.source):
+        if is_stored(stored.source):
             return stored.content
         try:
             return await asyncio.to_thread(content_of, path_of(stored.source), self.max_bytes)

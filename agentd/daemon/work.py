@@ -19,7 +19,7 @@ from agentd.errors import (
     Vanished,
 )
 from agentd.readers.read import content_of, read_file
-from agentd.records import Document, Job, Priority, is_stdin, path_of, was_read
+from agentd.records import Document, Job, Priority, is_stored, path_of, was_read
 from agentd.store import documents, queue, results
 from agentd.tasks.run import run_task
 
@@ -54,10 +54,10 @@ async def process_one(agent: Agent, job: Job) -> None:
 
 async def read_input(agent: Agent, job: Job) -> Document:
     """The job's document; raises `Superseded` where the file has another content by now."""
-    if is_stdin(job.source):
+    if is_stored(job.source):
         stored = await agent.store.read(documents.load_document, job.content, job.source)
         if stored is None:
-            raise Vanished("the text that was given on standard input is not stored any more")
+            raise Vanished("its text is not stored any more")
         return stored
     try:
         document = await asyncio.to_thread(read_file, path_of(job.source), agent.max_bytes)
@@ -73,7 +73,7 @@ async def read_input(agent: Agent, job: Job) -> Document:
 
 async def check_unchanged(agent: Agent, source: str, content: str) -> None:
     """Raise `Superseded` where the file has another content by now. A file that moved is still true."""
-    if not is_stdin(source):
+    if not is_stored(source):
         try:
             found = await asyncio.to_thread(content_of, path_of(source), agent.max_bytes)
         except Vanished:

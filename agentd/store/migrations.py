@@ -91,6 +91,85 @@ CREATE TABLE choices (
 ) STRICT, WITHOUT ROWID
 """
 
+_LOGS = (
+    """
+CREATE TABLE log_sources (
+  source TEXT PRIMARY KEY,   -- a path or glob of the config, or journal
+  state TEXT NOT NULL,       -- JSON: what is known of the whole log
+  cursor TEXT NOT NULL,      -- of the journal; empty for files
+  next_id INTEGER NOT NULL,  -- of its next pattern
+  lines INTEGER NOT NULL,
+  updated TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+""",
+    """
+CREATE TABLE log_marks (
+  id INTEGER PRIMARY KEY,    -- the oldest file first
+  source TEXT NOT NULL,
+  device TEXT NOT NULL,
+  inode TEXT NOT NULL,       -- both as text: they may need all of 64 bits
+  path TEXT NOT NULL,
+  offset INTEGER NOT NULL,   -- bytes that were read and counted
+  crc INTEGER NOT NULL,      -- of the first min(1024, offset) bytes
+  UNIQUE (source, device, inode)
+) STRICT
+""",
+    """
+CREATE TABLE log_patterns (
+  id INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  pattern TEXT NOT NULL,     -- the message with <*> for its variable parts
+  level TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  score INTEGER NOT NULL,
+  count INTEGER NOT NULL,    -- entries
+  days INTEGER NOT NULL,     -- on which it came
+  first TEXT,                -- by the times in the log
+  last TEXT,
+  profile TEXT NOT NULL      -- JSON: words, history, values, examples
+) STRICT
+""",
+    "CREATE INDEX log_patterns_by_source ON log_patterns (source)",
+    "CREATE TABLE log_merged (gone INTEGER PRIMARY KEY, kept INTEGER NOT NULL) STRICT",
+    """
+CREATE TABLE log_buckets (
+  pattern INTEGER NOT NULL,
+  bucket INTEGER NOT NULL,   -- minutes since 1970, a multiple of 10
+  count INTEGER NOT NULL,
+  PRIMARY KEY (pattern, bucket)
+) STRICT, WITHOUT ROWID
+""",
+    """
+CREATE TABLE log_findings (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  source TEXT NOT NULL,
+  key TEXT NOT NULL,         -- what stays the same while counts grow
+  pattern_id INTEGER NOT NULL, -- 0 for a break-in
+  pattern TEXT NOT NULL,
+  event TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  score INTEGER NOT NULL,
+  category TEXT NOT NULL,
+  summary TEXT NOT NULL,
+  action TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  parts TEXT NOT NULL,       -- JSON: points by what gave them; their sum is the score
+  examples TEXT NOT NULL,    -- JSON: file, offset and line of each
+  first TEXT,
+  last TEXT,
+  document TEXT NOT NULL,    -- what a model is shown
+  behaviour TEXT NOT NULL,
+  looked TEXT,               -- the behaviour that a model was last asked about
+  found TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  muted TEXT,                -- since when
+  UNIQUE (source, key)
+) STRICT
+""",
+    # The answers about findings are looked up by source alone.
+    "CREATE INDEX results_of_source ON results (source, id)",
+)
+
 _TEXT_INDEX = """
 CREATE VIRTUAL TABLE {table}_fts USING fts5
   (text, content='{table}', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')
@@ -151,3 +230,9 @@ def _second(db: Database) -> None:
 @migrations(name="0003_choices")
 def _third(db: Database) -> None:
     db.execute(_CHOICES)
+
+
+@migrations(name="0004_logs")
+def _fourth(db: Database) -> None:
+    for statement in _LOGS:
+        db.execute(statement)

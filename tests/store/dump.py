@@ -12,12 +12,14 @@ from sqlite_utils import Database
 
 from agentd.errors import EmptyInput, EngineTimeout
 from agentd.records import Priority
-from agentd.store import checksums, choices, positions, queue, results
+from agentd.store import checksums, choices, logs, positions, queue, results
 from agentd.store.database import connect, migrate
 from agentd.store.migrations import migrations
 from agentd.store.positions import Stamp, Taken
 from tests.making import NOW, make_choice, make_document, make_event, make_result
+from tests.store.learned import delta, finding, mark, pattern
 
+LEARNED = delta(marks=(mark(7),), patterns=(pattern(1),), buckets=((1, 100, 5),), findings=(finding(1),))
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -73,6 +75,7 @@ def fill(path: Path) -> None:
     queue.fail(db, slow, owner, EngineTimeout("no answer within 300 s"), NOW, 0.0)
     checksums.put(db, "/models/m.gguf", 100, 1, 7, "ab" * 32)
     choices.put(db, make_choice())
+    logs.apply(db, LEARNED, NOW)
     db.close()
 
 

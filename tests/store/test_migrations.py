@@ -9,14 +9,15 @@ import pytest
 
 from agentd.errors import NewerDatabase, StoreError
 from agentd.records import JobState
-from agentd.store import checksums, choices, positions, queue, results, search
+from agentd.store import checksums, choices, findings, logs, positions, queue, results, search
 from agentd.store.database import Store, connect, migrate
 from tests.making import NOW, make_choice, make_document, make_result
-from tests.store.dump import FIXTURES, dump, schema
+from tests.store.dump import FIXTURES, LEARNED, dump, schema
 
 # What results of a released schema did not know yet.
 UNKNOWN: dict[str, dict[str, Any]] = {"schema_0001": {"engine_seconds": 0.0, "probabilities": {}}}
 WITHOUT_CHOICES = {"schema_0001", "schema_0002"}
+WITHOUT_LOGS = {*WITHOUT_CHOICES, "schema_0003"}
 RELEASED = sorted(FIXTURES.glob("schema_*.sql"))
 
 
@@ -60,6 +61,12 @@ async def test_a_database_of_a_released_schema_is_opened_with_all_it_holds(fixtu
         choice = make_choice()
         found = await store.read(choices.get, choice.sha256, choice.machine)
         assert found == (None if fixture.stem in WITHOUT_CHOICES else choice)
+        saved = await store.read(logs.load, LEARNED.source)
+        assert (saved is None) == (fixture.stem in WITHOUT_LOGS)
+        if saved:
+            assert (saved.marks, saved.patterns) == (LEARNED.marks, LEARNED.patterns)
+            (kept,) = await store.read(findings.find_findings)
+            assert kept.behaviour == LEARNED.findings[0].behaviour
         # It goes on working: the job that waited is done, and found.
         job = await store.write(queue.claim, "boot:1:2", "main", NOW)
         assert job is not None
@@ -156,4 +163,5 @@ def test_processes_that_open_a_new_home_at_once_make_one_schema(tmp_path: Path) 
             ("0001_jobs_results_documents",),
             ("0002_shares_and_probabilities",),
             ("0003_choices",),
+            ("0004_logs",),
         ]
