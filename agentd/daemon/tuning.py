@@ -14,10 +14,10 @@ from agentd.api.app import Parts
 from agentd.api.shapes import TuneRowShape, TuneShape
 from agentd.daemon.agent import Agent
 from agentd.engine import tuner_client
-from agentd.engine.frames import Frame
 from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE
 from agentd.errors import AlreadyRunning, BrokenTask, ModelUnavailable, NotFound
+from agentd.frames import Frame
 from agentd.model import Request
 from agentd.readers.read import to_document
 from agentd.records import Document, Priority

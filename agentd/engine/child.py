@@ -32,10 +32,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agentd.engine.choice import Choice
-from agentd.engine.frames import BrokenFrame, Frame, encode, receive_frame
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.engine.step import News
 from agentd.errors import AgentdError
+from agentd.frames import BrokenFrame, Frame, encode, receive_frame
 from agentd.model import Load, Message, ModelInfo, Rendered, Request
 from agentd.records import Priority
 

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from agentd.engine import process, weights
 from agentd.engine.choice import Choice
-from agentd.engine.frames import Frame
 from agentd.engine.process import EngineProcess
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable
+from agentd.frames import Frame
 from agentd.model import Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 from agentd.records import Priority
 

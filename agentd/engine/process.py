@@ -21,9 +21,9 @@ from typing import Any
 import psutil
 
 from agentd.engine import weights
-from agentd.engine.frames import BrokenFrame, Frame, encode, read_frame
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable, TooLong
+from agentd.frames import BrokenFrame, Frame, encode, read_frame
 from agentd.model import DeviceMemory, Load, ModelInfo, OnText
 
 log = logging.getLogger("agentd.engine")

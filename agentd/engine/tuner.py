@@ -21,12 +21,12 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from agentd.engine.child import give_way
-from agentd.engine.frames import Frame, encode, receive_frame
 from agentd.engine.llama.build import build_identity
 from agentd.engine.measure import Bench
 from agentd.engine.search import Search
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AgentdError
+from agentd.frames import Frame, encode, receive_frame
 from agentd.model import Request
 
 

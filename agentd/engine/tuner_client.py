@@ -16,9 +16,9 @@ import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
-from agentd.engine.frames import BrokenFrame, Frame, encode, read_frame
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AgentdError, AlreadyRunning, EngineCrashed, ModelUnavailable
+from agentd.frames import BrokenFrame, Frame, encode, read_frame
 from agentd.model import Request
 
 WEIGHTS = "weights"  # where engine children look for converted copies

@@ -19,10 +19,10 @@ from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.health import report
 from agentd.daemon.requests import Requests
 from agentd.engine import tuner_client
-from agentd.engine.frames import Frame
 from agentd.engine.machine import machine_name
 from agentd.engine.settings import ModelSettings
 from agentd.errors import AlreadyRunning, BrokenTask, EngineCrashed, ModelUnavailable, NotFound
+from agentd.frames import Frame
 from agentd.model import Request
 from agentd.store import choices, queue, results
 from tests.daemon.conftest import WriteNote

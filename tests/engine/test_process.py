@@ -237,7 +237,7 @@ async def test_a_listener_that_fails_costs_only_its_own_request(client: EngineCl
 async def test_a_request_that_is_too_large_for_a_frame_is_too_long(
     client: EngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentd.engine.frames.MAX_FRAME", 1000)
+    monkeypatch.setattr("agentd.frames.MAX_FRAME", 1000)
     with pytest.raises(TooLong, match="the request is a frame of"):
         await client.generate(ask("x" * 1000))
 

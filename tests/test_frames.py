@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentd.engine import frames
-from agentd.engine.frames import BrokenFrame, Frame, encode, read_frame, receive_frame
+from agentd.frames import BrokenFrame, Frame, encode, read_frame, receive_frame
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -1,7 +1,7 @@
-"""Messages over the socket pair between supervisor and engine child: four bytes of length, then JSON.
+"""Messages over the socket pair between the daemon and a child: four bytes of length, then JSON.
 
 A length prefix has no trouble with long lines (asyncio's `readline` ends at 64 KiB). What the messages mean is
-known to `client` and `child`.
+known to those who talk.
 """
 
 import asyncio
