@@ -15,6 +15,8 @@ from agentd.api import shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.daemon.settings import Config
 from agentd.engine.settings import KvCache, ModelSettings
+from agentd.logs.news import NewsSettings
+from agentd.logs.settings import JournalSettings, LogSettings
 from agentd.store.migrations import migrations
 from agentd.tasks.definition import TaskHeader
 from agentd.triggers.settings import WatchSettings
@@ -53,6 +55,9 @@ def config_tables() -> str:
         ("models.NAME", ModelSettings),
         ("models.NAME.kv_cache", KvCache),
         ("watch[]", WatchSettings),
+        ("logs[]", LogSettings),
+        ("logs[].journald", JournalSettings),
+        ("logs[].news", NewsSettings),
         ("Front matter of a task file", TaskHeader),
     ]
     return "\n".join(f"## {title}\n\n{_keys(section)}" for title, section in sections)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.engine import frames
+from agentd import frames
 from agentd.frames import BrokenFrame, Frame, encode, read_frame, receive_frame
 
 VALUES = st.recursive(

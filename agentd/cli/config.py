@@ -44,11 +44,13 @@ def check() -> None:
     config = load_config(file)
     library = Library(find_paths().tasks, config.vocabularies)
     source = read_yaml(file.read_text("utf-8"), file)
-    for index, watch in enumerate(config.watch):
+    tasks = [("watch", index, watch.task) for index, watch in enumerate(config.watch)]
+    tasks += [("logs", index, log.task) for index, log in enumerate(config.logs) if log.task is not None]
+    for section, index, task in tasks:
         try:
-            library.get(watch.task)
+            library.get(task)
         except TaskError as broken:
-            raise source.fail(("watch", index, "task"), str(broken)) from broken
+            raise source.fail((section, index, "task"), str(broken)) from broken
     click.echo(f"ok      {file}")
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from agentd.config import Section, read_yaml, validate
 from agentd.engine.settings import ModelSettings
 from agentd.errors import ConfigError
+from agentd.logs.settings import LogSettings
 from agentd.tasks.settings import Vocabulary
 from agentd.triggers.settings import WatchSettings
 
@@ -19,9 +20,18 @@ class Config(Section):
         description="Models by name. A task names the one that does it; `main` is the default.",
     )
     watch: tuple[WatchSettings, ...] = Field((), description="Folders to watch.")
+    logs: tuple[LogSettings, ...] = Field((), description="Logs to follow.")
     vocabularies: dict[str, Vocabulary] = Field(
         {}, description="Words that tasks may choose from, with a description each or as a plain list."
     )
+
+    @field_validator("logs")
+    @classmethod
+    def _each_log_once(cls, logs: tuple[LogSettings, ...]) -> tuple[LogSettings, ...]:
+        sources = [log.source for log in logs]
+        if twice := [source for source in sources if sources.count(source) > 1]:
+            raise ValueError(f"{twice[0]} is listed twice")
+        return logs
 
     @field_validator("models")
     @classmethod
