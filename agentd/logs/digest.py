@@ -7,27 +7,28 @@ key. Where chunks come from, what is remarkable and the database are not known h
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
-from itertools import accumulate
 from pathlib import Path
 
 from agentd.logs.chunk import Chunk
-from agentd.logs.entries import Rule, summary
+from agentd.logs.entries import Rule
 from agentd.logs.headers import Format, Header, recognise
+from agentd.logs.history import WINDOW
 from agentd.logs.logins import Logins, kind_of
 from agentd.logs.news import NewsSettings, surprise_of_new
-from agentd.logs.patterns import WILDCARD, Miner, Pattern, Words, split_words
-from agentd.logs.profile import EXAMPLE_CHARACTERS, Example, Profile
+from agentd.logs.patterns import WILDCARD, Ids, Miner, Pattern, Words, split_words
+from agentd.logs.piece import Piece, keys_of
+from agentd.logs.profile import Profile
+from agentd.logs.slots import NUMBER, Slot, label_before, plan_slots, values_of
 from agentd.logs.times import Clock, first_year
 from agentd.logs.variables import Values, bare
 
-_NUMBER = re.compile(r"\d[\w.:-]*")
 # In a key, what says that a message came again: how often is told by the line.
 _AGAIN = re.compile(r"message repeated 0 times?")
 _MOST_ROUTES = 16_384
-_SAMPLE_LINES = 200
+SAMPLE_LINES = 100
+MAX_FILES = 500  # whose way of writing is remembered
 # Minutes in which a whole log said nothing; the last so many of them are kept.
 _PAUSE = 60
 _MOST_PAUSES = 200
@@ -37,63 +38,34 @@ _SPARSE = 16
 
 
 @dataclass(slots=True)
-class _Slot:
-    """Where a variable's values stand among the numbers of a line."""
-
-    place: int  # of its word in the pattern
-    label: str
-    pieces: list[str]  # of the word, around its numbers
-    first: int  # number of the line
-
-
-@dataclass(slots=True)
 class _Route:
     """What a key leads to."""
 
     pattern: Pattern
     header: Header
     words: Words  # of the pattern when the slots were planned
-    slots: list[_Slot]
+    slots: list[Slot]
     login: str | None  # see `logins.kind_of`
 
 
 @dataclass(slots=True)
-class _File:
+class LogFile:
     """What is known about the way one file is written."""
 
+    sample: list[str]  # its first entries, by which the format is recognised
     format: Format
     clock: Clock
     last: Pattern | None = None  # of the entry before this chunk
 
 
-class _Piece:
-    """One chunk, taken apart."""
+@dataclass(slots=True)
+class Changes:
+    """What learning changed, for whoever stores it."""
 
-    def __init__(self, chunk: Chunk, rule: Rule) -> None:
-        self.file = chunk.source
-        self._offset = chunk.offset
-        self._raw = chunk.data.split(b"\n")
-        text = chunk.data.decode("utf-8", "replace")
-        lines = (text.replace("\r\n", "\n") if "\r\n" in text else text).split("\n")
-        if not lines[-1]:
-            lines.pop()
-        self.lines = len(lines)
-        self.starts: Sequence[int] = rule.group(lines)
-        if len(self.starts) == len(lines):
-            self.heads = lines
-        else:
-            ends = [*self.starts[1:], len(lines)]
-            self.heads = [
-                lines[start] if end == start + 1 else summary(lines[start:end])
-                for start, end in zip(self.starts, ends, strict=True)
-            ]
-        self._offsets: list[int] | None = None
-
-    def example(self, entry: int) -> Example:
-        """An entry as an example; where lines begin is told once somebody asks."""
-        if self._offsets is None:
-            self._offsets = list(accumulate((len(line) + 1 for line in self._raw), initial=self._offset))
-        return Example(self.file, self._offsets[self.starts[entry]], self.heads[entry][:EXAMPLE_CHARACTERS])
+    patterns: set[int] = field(default_factory=set)
+    buckets: Counter[tuple[int, int]] = field(default_factory=Counter)  # by pattern and minute, a multiple of 10
+    merged: list[tuple[int, int]] = field(default_factory=list)  # (id that is gone, id it is now)
+    dropped: list[int] = field(default_factory=list)
 
 
 class Digest:
@@ -107,8 +79,9 @@ class Digest:
         custom: str | None = None,
         zone: tzinfo | None = None,
         keep_assignments: bool = False,
+        ids: Ids | None = None,
     ) -> None:
-        self.miner = Miner()
+        self.miner = Miner(ids)
         self.profiles: dict[int, Profile] = {}
         self.logins = Logins()
         self.lines = 0
@@ -119,22 +92,23 @@ class Digest:
         self.pauses: deque[tuple[int, int]] = deque(maxlen=_MOST_PAUSES)  # of the whole log: minutes, from and to
         self.merged: dict[int, int] = {}
         self.assignments: list[tuple[int, str | None]] | None = [] if keep_assignments else None
-        self._singles = 0
+        self.singles = 0  # patterns that came once
+        self.files: dict[str, LogFile] = {}
+        self.changes: Changes | None = None  # set it, and they are noted
         self._rule = rule
         self._settings = settings
-        self._custom = custom
+        self.custom = custom
         self._zone = zone
-        self._files: dict[str, _File] = {}
         self._routes: dict[str, _Route] = {}
 
     def learn(self, chunk: Chunk) -> None:
         """Take one chunk into account. Raises ConfigError for a format regex that cannot be used."""
-        piece = _Piece(chunk, self._rule)
+        piece = Piece(chunk, self._rule)
         if not piece.heads:
             return
         file = self._file(chunk, piece)
         self.lines += piece.lines
-        keys = _keys(piece.heads, file.format)
+        keys = keys_of(piece.heads, file.format)
         stamps = file.format.stamps(piece.heads)
         # In the order of the log, which tells the years that stamps lack.
         minutes = {stamp: file.clock.minute(stamp) for stamp in dict.fromkeys(stamps)}
@@ -167,13 +141,23 @@ class Digest:
             pattern_id = self.merged[pattern_id]
         return pattern_id
 
-    def _file(self, chunk: Chunk, piece: _Piece) -> _File:
-        file = self._files.get(chunk.source)
+    def clock(self, latest: float, year: int | None = None) -> Clock:
+        """What reads the stamps of one file of this source: see `Clock`."""
+        return Clock(latest, year, self._zone)
+
+    def _file(self, chunk: Chunk, piece: Piece) -> LogFile:
+        file = self.files.pop(chunk.source, None)
         if file is None or chunk.offset == 0:
             path = Path(chunk.source)
             year = first_year(path, chunk.modified) if chunk.offset == 0 and path.is_file() else None
-            known = recognise(piece.heads[:_SAMPLE_LINES], self._custom)
-            file = self._files[chunk.source] = _File(known, Clock(chunk.modified, year, self._zone))
+            file = LogFile([], recognise([], self.custom), self.clock(chunk.modified, year))
+        self.files[chunk.source] = file  # the last that was read is the last
+        if len(self.files) > MAX_FILES:
+            del self.files[next(iter(self.files))]
+        if len(file.sample) < SAMPLE_LINES:
+            # A log that begins with one odd line is known by those that follow.
+            file.sample += piece.heads[: SAMPLE_LINES - len(file.sample)]
+            file.format = recognise(file.sample, self.custom)
         file.clock.latest = max(file.clock.latest, chunk.modified)
         return file
 
@@ -181,8 +165,8 @@ class Digest:
         self,
         key: str,
         group: list[int],
-        piece: _Piece,
-        file: _File,
+        piece: Piece,
+        file: LogFile,
         times: list[int | None],
         events: dict[int, str],
     ) -> Pattern:
@@ -201,7 +185,7 @@ class Digest:
         pattern = route.pattern
         if route.words is not pattern.words:
             route.words = pattern.words
-            route.slots = _plan(key, route.header.message, pattern.words)
+            route.slots = plan_slots(key, route.header.message, pattern.words)
         profile = self.profiles[pattern.id]
         profile.latest = piece.example(group[-1])
         profile.files[piece.file] = profile.files.get(piece.file, 0) + len(group)
@@ -218,10 +202,14 @@ class Digest:
         learned = self.miner.learn(header.level, header.message)
         pattern = learned.pattern
         if pattern.id not in self.profiles:
-            surprise = surprise_of_new(self._singles, self.entries)
+            surprise = surprise_of_new(self.singles, self.entries)
             self.profiles[pattern.id] = Profile(pattern, surprise, minute)
         if learned.event == "changed":
             self.profiles[pattern.id].changed = minute
+        if self.changes is not None:
+            self.changes.patterns.add(pattern.id)
+            self.changes.merged += self.miner.merged
+            self.changes.dropped += self.miner.dropped
         for gone, kept in self.miner.merged:
             self.merged[gone] = kept
             other = self.profiles.pop(gone, None)
@@ -232,7 +220,7 @@ class Digest:
             dropped = self.profiles.pop(gone, None)
             if dropped is not None:
                 self.folded_entries += dropped.pattern.count
-                self._singles -= dropped.pattern.count == 1
+                self.singles -= dropped.pattern.count == 1
         self.miner.dropped.clear()
         return pattern, learned.event
 
@@ -247,13 +235,13 @@ class Digest:
         self.first = minutes[0] if self.first is None else min(self.first, minutes[0])
         self.latest = before
 
-    def _note_values(self, profile: Profile, slots: list[_Slot], lines: list[str]) -> None:
+    def _note_values(self, profile: Profile, slots: list[Slot], lines: list[str]) -> None:
         weight = 1
         if profile.pattern.count > _ALL_VALUES:
             weight, lines = _SPARSE, lines[::_SPARSE]
-        columns = list(zip(*map(_NUMBER.findall, lines), strict=True))
+        columns = list(zip(*map(NUMBER.findall, lines), strict=True))
         for slot in slots:
-            profile.holds(slot.place, slot.label, _values(slot, columns, len(lines)), weight)
+            profile.holds(slot.place, slot.label, values_of(slot, columns, len(lines)), weight)
 
     def _count(self, pattern: Pattern, minute: int | None, count: int) -> None:
         # A pattern of this chunk may have been folded or merged since.
@@ -262,17 +250,21 @@ class Digest:
         if profile is None:
             self.folded_entries += count
             return
+        if self.changes is not None:
+            self.changes.patterns.add(profile.pattern.id)
+            if minute is not None:
+                self.changes.buckets[profile.pattern.id, minute - minute % WINDOW] += count
         before = profile.pattern.count
         profile.came(minute, count, self._settings)
-        self._singles += (profile.pattern.count == 1) - (before == 1)
+        self.singles += (profile.pattern.count == 1) - (before == 1)
 
     def _expand(
         self,
         again: list[int],
         keys: list[str],
         patterns: dict[str, Pattern],
-        piece: _Piece,
-        file: _File,
+        piece: Piece,
+        file: LogFile,
         times: list[int | None],
         events: dict[int, str],
     ) -> dict[int, Pattern]:
@@ -303,7 +295,7 @@ class Digest:
             if WILDCARD in pattern[place]:
                 profile.holds(place, label_before(pattern, place), [(bare(word), header.repeats)], 1)
 
-    def _assign(self, piece: _Piece, found: list[Pattern | None], events: dict[int, str]) -> None:
+    def _assign(self, piece: Piece, found: list[Pattern | None], events: dict[int, str]) -> None:
         assert self.assignments is not None
         ends = [*piece.starts[1:], piece.lines]
         for entry, pattern in enumerate(found):
@@ -312,56 +304,8 @@ class Digest:
             self.assignments.extend([(pattern_id, None)] * (ends[entry] - piece.starts[entry] - 1))
 
 
-def _keys(heads: list[str], written: Format) -> list[str]:
-    """What an entry is without its numbers; its level first, where that is a number itself."""
-    keys = _NUMBER.sub("0", "\n".join(heads)).split("\n")
-    if written.level_in_digits:
-        levels = ((header.level if (header := written.parse(head)) else "") for head in heads)
-        keys = [f"{level} {key}" for level, key in zip(levels, keys, strict=True)]
-    return keys
-
-
 def _bare_header(line: str) -> Header:
     return Header("", "", "", "", "", line)
-
-
-def _plan(key: str, message: str, pattern: Words) -> list[_Slot]:
-    """Where the values of a pattern's variables stand in lines with this key.
-
-    Nothing where the message does not stand in its line as it is, as in JSON with escapes.
-    """
-    masked = _NUMBER.sub("0", message)
-    at = key.rfind(masked)
-    words = split_words(masked)
-    if at < 0 or len(words) != len(pattern):
-        return []
-    number = key.count("0", 0, at)
-    slots = []
-    for place, word in enumerate(words):
-        pieces = word.split("0")
-        if WILDCARD in pattern[place]:
-            slots.append(_Slot(place, label_before(pattern, place), pieces, number))
-        number += len(pieces) - 1
-    return slots
-
-
-def label_before(pattern: Words, place: int) -> str:
-    """The plain word before a place."""
-    return next((bare(word) for word in reversed(pattern[:place]) if WILDCARD not in word), "")
-
-
-def _values(slot: _Slot, columns: Sequence[tuple[str, ...]], lines: int) -> Iterator[tuple[str, int]]:
-    numbers = len(slot.pieces) - 1
-    if numbers == 0:
-        yield bare(slot.pieces[0]), lines
-    elif numbers == 1:
-        before, after = slot.pieces
-        for value, count in Counter(columns[slot.first]).items():
-            yield bare(before + value + after), count
-    else:
-        for values, count in Counter(zip(*columns[slot.first : slot.first + numbers], strict=True)).items():
-            between = [text for pair in zip(slot.pieces, values, strict=False) for text in pair]
-            yield bare("".join(between) + slot.pieces[-1]), count
 
 
 def _note(values: Values, value: str, count: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
 
-from agentd.logs.digest import Digest, label_before
+from agentd.logs.digest import Digest
 from agentd.logs.logins import BreakIn
 from agentd.logs.news import (
     News,
@@ -22,6 +22,7 @@ from agentd.logs.news import (
 from agentd.logs.patterns import WILDCARD
 from agentd.logs.profile import Example, Profile
 from agentd.logs.severity import SEVERITIES, STEPS, Severity, judge
+from agentd.logs.slots import label_before
 from agentd.logs.variables import Values, bare
 
 # More than this nobody reads; what is left out is counted.
@@ -91,10 +92,9 @@ class Finding:
         return f"pattern {min(self.patterns)}" if self.patterns else self.title
 
 
-def rank(digest: Digest, settings: NewsSettings) -> list[Ranked]:
-    """Every pattern of a digest, the worst first."""
-    speaks_from = _end_of_warm_up(digest, settings)
-    ranked = [_judge(profile, digest, settings, speaks_from) for profile in digest.profiles.values()]
+def rank(digest: Digest, settings: NewsSettings, now: int | None = None) -> list[Ranked]:
+    """Every pattern of a digest, the worst first. `now` is the minute that a log is followed in."""
+    ranked = [judge_profile(profile, digest, settings, now) for profile in digest.profiles.values()]
     return sorted(
         ranked, key=lambda one: (-one.severity.score, -one.profile.pattern.count, one.profile.pattern.id)
     )
@@ -121,14 +121,17 @@ def _alike(one: Ranked, other: Ranked) -> bool:
     return same >= FAMILY * len(ours)
 
 
-def _end_of_warm_up(digest: Digest, settings: NewsSettings) -> float:
+def _end_of_warm_up(digest: Digest, settings: NewsSettings, *, followed: bool) -> float:
     if digest.first is None or digest.latest is None:
         return 0
-    return digest.first + min(settings.warm_up / 60, _WARM_UP_SHARE * (digest.latest - digest.first))
+    learned = settings.warm_up / 60
+    return digest.first + (learned if followed else min(learned, _WARM_UP_SHARE * (digest.latest - digest.first)))
 
 
-def _judge(profile: Profile, digest: Digest, settings: NewsSettings, speaks_from: float) -> Ranked:
+def judge_profile(profile: Profile, digest: Digest, settings: NewsSettings, now: int | None = None) -> Ranked:
+    """How much one pattern of a digest deserves a look."""
     pattern = profile.pattern
+    speaks_from = _end_of_warm_up(digest, settings, followed=now is not None)
     news = list[News]()
     if profile.created is not None and profile.created > speaks_from:
         news.append(News("new", profile.created, profile.surprise, "new"))
@@ -140,7 +143,7 @@ def _judge(profile: Profile, digest: Digest, settings: NewsSettings, speaks_from
     news.extend(
         one
         for one in (
-            find_silence(profile.history, digest.latest, settings, digest.pauses),
+            find_silence(profile.history, digest.latest if now is None else now, settings, digest.pauses),
             find_return(profile.history, settings),
             find_rare(pattern.count, digest.entries, settings),
         )

@@ -78,11 +78,23 @@ def mask(message: str) -> Words:
     return tuple(split_words(_VARIABLE.sub(WILDCARD, text)))
 
 
+class Ids:
+    """Numbers for patterns, each given once; shared by the miners of all sources."""
+
+    def __init__(self, first: int = 1) -> None:
+        self.next = first
+
+    def take(self) -> int:
+        """The next number."""
+        self.next += 1
+        return self.next - 1
+
+
 class Miner:
     """The patterns of one source. Ids are never given twice, and survive a restart through `restore`."""
 
-    def __init__(self, next_id: int = 1, max_patterns: int = MAX_PATTERNS) -> None:
-        self.next_id = next_id
+    def __init__(self, ids: Ids | None = None, max_patterns: int = MAX_PATTERNS) -> None:
+        self._ids = ids or Ids()
         self.folded = 0  # patterns that were dropped because there were too many
         self.merged: list[tuple[int, int]] = []  # (id that is gone, id it is now); whoever stores them empties it
         self.dropped: list[int] = []  # ids that were folded away; whoever stores them empties it
@@ -97,7 +109,6 @@ class Miner:
         """Take up patterns that were stored, in any order."""
         for pattern in sorted(patterns, key=lambda pattern: pattern.id):
             self._add(pattern)
-            self.next_id = max(self.next_id, pattern.id + 1)
             self._time = max(self._time, pattern.touched)
 
     def learn(self, level: str, message: str) -> Learned:
@@ -142,8 +153,7 @@ class Miner:
         return True
 
     def _create(self, level: str, words: Words) -> Pattern:
-        pattern = Pattern(self.next_id, level, words)
-        self.next_id += 1
+        pattern = Pattern(self._ids.take(), level, words)
         if len(self.patterns) >= self._max_patterns:
             self._fold(sorted(self.patterns.values(), key=_warmth)[: max(1, self._max_patterns // 4)])
         crowd = self._add(pattern)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agentd.logs.history import DAY, Burst, History
 from agentd.logs.news import NewsSettings, find_burst
 from agentd.logs.patterns import Pattern
+from agentd.logs.slots import NUMBER
 from agentd.logs.variables import Values
 
 # The first, so many different ones, and the latest.
@@ -62,7 +63,10 @@ class Profile:
 
     def show(self, example: Example) -> None:
         """Keep a line that differs from those before it in more than numbers."""
-        if len(self.examples) <= DISTINCT_EXAMPLES:
+        if len(self.examples) > DISTINCT_EXAMPLES:
+            return
+        key = NUMBER.sub("0", example.line)
+        if all(NUMBER.sub("0", other.line) != key for other in self.examples):
             self.examples.append(example)
 
     def shown(self) -> list[Example]:

@@ -117,6 +117,15 @@ class Clock:
         self._first_year = year
         self._last: tuple[int, date] | None = None  # the year of the last stamp without one, and its day
 
+    @property
+    def last(self) -> tuple[int, int, int] | None:
+        """Year, month and day of the last stamp without a year: what `resume` wants."""
+        return None if self._last is None else (self._last[0], self._last[1].month, self._last[1].day)
+
+    def resume(self, year: int, month: int, day: int) -> None:
+        """Go on as after a stamp of that day."""
+        self._last = year, date(_LEAP_YEAR, month, day)
+
     def minute(self, stamp: str) -> int | None:
         """The minute of a stamp, counted from 1970 in UTC; None where it cannot be a time."""
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.logs.patterns import LEAF_PATTERNS, VARIANTS, Miner, Pattern, mask
+from agentd.logs.patterns import LEAF_PATTERNS, VARIANTS, Ids, Miner, Pattern, mask
 
 LOGHUB = Path(__file__).parents[3] / "shared" / "data" / "loghub"
 SETS = ("Apache", "HDFS", "Hadoop", "Linux", "Mac", "OpenSSH", "Spark", "Zookeeper")
@@ -74,7 +74,7 @@ def test_restored_patterns_keep_their_ids_and_their_words():
     miner = Miner()
     for message in ("took 1 ms", "link up on eth", "link up on 17"):
         learn(miner, message)
-    again = Miner()
+    again = Miner(Ids(3))
     again.restore([Pattern(p.id, p.level, p.words, p.count, p.touched) for p in miner.patterns.values()])
     assert learn(again, "took 99 ms") == (1, None)
     assert learn(again, "link up on 3") == (2, None)
@@ -84,7 +84,8 @@ def test_restored_patterns_keep_their_ids_and_their_words():
 def test_memory_is_bounded_and_what_is_dropped_is_counted():
     rng = random.Random(1)
     words = ["".join(rng.choices(string.ascii_lowercase, k=6)) for _ in range(2000)]
-    miner = Miner(max_patterns=200)
+    ids = Ids()
+    miner = Miner(ids, max_patterns=200)
     learn(miner, "the one that always comes")
     for number in range(3000):
         learn(miner, " ".join(rng.choices(words, k=8)))
@@ -92,7 +93,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted():
             assert learn(miner, "the one that always comes") == (1, None)
     assert len(miner.patterns) <= 200
     assert miner.folded == len(miner.dropped) > 2500
-    assert len(miner.patterns) + miner.folded == miner.next_id - 1
+    assert len(miner.patterns) + miner.folded == ids.next - 1
 
 
 def test_a_leaf_is_bounded():
