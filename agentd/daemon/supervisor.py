@@ -1,6 +1,6 @@
 """`agentd start`: bind the rooms together, run their duties, stop them in reverse.
 
-The duties are engines, heartbeat, workers, watches and the socket, each inside `duty.supervise`. SIGTERM and
+The duties are engines, heartbeat, workers, watches, logs and the socket, each inside `duty.supervise`. SIGTERM and
 SIGINT stop claiming, let the job in hand finish for DRAIN_SECONDS, then give it back; a second one ends at once.
 llama_cpp is never imported here.
 """
@@ -18,6 +18,7 @@ from agentd.api.shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.duty import Duty, supervise
+from agentd.daemon.follow import Follow
 from agentd.daemon.health import report, task_problem, usual_seconds
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
@@ -54,6 +55,7 @@ class Supervisor:
         self._watches = [
             FolderTrigger(watch, agent.store, self._emit, self._announce) for watch in agent.config.watch
         ]
+        self._follow = Follow(agent)
         self._server = Server(create_app(Requests(agent, self._workers), self._report))
         self._duties: list[Duty] = []
 
@@ -71,9 +73,11 @@ class Supervisor:
             heartbeat = self._start([Duty("heartbeat", agent.heartbeat)])
             workers = self._start([Duty(f"work {name}", self._work(name)) for name in self._workers])
             watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
+            follow = self._start([Duty("follow logs", self._follow.run)] if agent.config.logs else [])
             self._warn_of_tasks()
             log.info("agentd is running: pid %d, home %s", os.getpid(), agent.paths.config.parent)
             await self._stopping.wait()
+            await _end(follow)
             await _end(watches)
             await self._drain(workers)
             await _end(heartbeat)

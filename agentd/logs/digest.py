@@ -22,7 +22,7 @@ from agentd.logs.piece import Piece, keys_of
 from agentd.logs.profile import Profile
 from agentd.logs.slots import NUMBER, Slot, label_before, plan_slots, values_of
 from agentd.logs.times import Clock, first_year
-from agentd.logs.variables import Values, bare
+from agentd.logs.variables import KEPT_VALUES, Values, bare
 
 # In a key, what says that a message came again: how often is told by the line.
 _AGAIN = re.compile(r"message repeated 0 times?")
@@ -34,6 +34,8 @@ _PAUSE = 60
 _MOST_PAUSES = 200
 # So often a pattern's values are counted on every line; from then on, on one in SPARSE.
 _ALL_VALUES = 8192
+_MOST_VALUES = 200_000
+_CHUNKS_TO_WEIGH = 16
 _SPARSE = 16
 
 
@@ -98,6 +100,7 @@ class Digest:
         self._rule = rule
         self._settings = settings
         self.custom = custom
+        self._chunks = 0
         self._zone = zone
         self._routes: dict[str, _Route] = {}
 
@@ -134,6 +137,9 @@ class Digest:
         file.last = found[-1]
         if self.assignments is not None:
             self._assign(piece, found, events)
+        self._chunks += 1
+        if self._chunks % _CHUNKS_TO_WEIGH == 0:
+            self._bound_values()
 
     def resolve(self, pattern_id: int) -> int:
         """The id that a pattern has now, if it merged into another."""
@@ -223,6 +229,15 @@ class Digest:
                 self.singles -= dropped.pattern.count == 1
         self.miner.dropped.clear()
         return pattern, learned.event
+
+    def _bound_values(self) -> None:
+        """Let rare values go where all patterns together hold too many: a hostile log has no end of them."""
+        for kept in (KEPT_VALUES, KEPT_VALUES // 10):
+            every = [values for profile in self.profiles.values() for values in profile.values.values()]
+            if sum(len(values.counts) for values in every) <= _MOST_VALUES:
+                return
+            for values in every:
+                values.trim(kept)
 
     def _note_time(self, minutes: list[int]) -> None:
         if not minutes:

@@ -19,6 +19,7 @@ class Piece:
     def __init__(self, chunk: Chunk, rule: Rule) -> None:
         self.file = chunk.source
         self._offset = chunk.offset
+        self._cursors = chunk.cursors
         self._raw = chunk.data.split(b"\n")
         text = chunk.data.decode("utf-8", "replace")
         lines = (text.replace("\r\n", "\n") if "\r\n" in text else text).split("\n")
@@ -40,6 +41,8 @@ class Piece:
         """An entry as an example; where lines begin is told once somebody asks."""
         if self._offsets is None:
             self._offsets = list(accumulate((len(line) + 1 for line in self._raw), initial=self._offset))
+        if len(self._cursors) == len(self.starts):
+            return Example(f"{self.file} {self._cursors[entry]}", 0, self.heads[entry][:EXAMPLE_CHARACTERS])
         return Example(self.file, self._offsets[self.starts[entry]], self.heads[entry][:EXAMPLE_CHARACTERS])
 
 

@@ -23,7 +23,7 @@ MAX_PLACES = 12
 class Example:
     """A line that shows a pattern, and where it stands."""
 
-    file: str
+    file: str  # its path, or "journal" and the entry's cursor
     offset: int  # bytes; of the uncompressed text in a compressed file
     line: str  # its first EXAMPLE_CHARACTERS
 

@@ -37,12 +37,16 @@ def delta(
     cursor: str = "",
     chunk: Chunk | None = None,
     gone: Sequence[Mark] = (),
+    begun: bool = True,
 ) -> Delta:
-    """What is to be stored after a chunk. `judged` has every pattern of the changes that is still there."""
+    """What is to be stored after a chunk. `judged` has every pattern of the changes that is still there.
+
+    `begun` is False until everything that was there at the very first start was read.
+    """
     mark = chunk.mark if chunk else None
     return Delta(
         source=source,
-        state=json.dumps(_state(digest), ensure_ascii=False),
+        state=json.dumps({"begun": begun, **_state(digest)}, ensure_ascii=False),
         cursor=mark if isinstance(mark, str) else cursor,
         next_id=next_id,
         lines=digest.lines,
@@ -119,6 +123,11 @@ def restore(digest: Digest, saved: Saved) -> None:
         last = digest.profiles.get(kept["last"])
         written = recognise(kept["sample"], digest.custom)
         digest.files[source] = LogFile(kept["sample"], written, clock, last.pattern if last else None)
+
+
+def was_begun(saved: Saved | None) -> bool:
+    """Whether everything that was there at the very first start was read."""
+    return saved is not None and bool(json.loads(saved.state)["begun"])
 
 
 def _state(digest: Digest) -> dict[str, Any]:

@@ -41,7 +41,13 @@ class Values:
                 self.ids = True
                 counts.clear()
             else:
-                self.counts = dict(self.top(KEPT_VALUES))
+                self.trim(KEPT_VALUES)
+
+    def trim(self, number: int) -> None:
+        """Keep the most frequent values alone, so many of them."""
+        if len(self.counts) > number:
+            self.exact = False
+            self.counts = dict(self.top(number))
 
     def merge(self, other: "Values") -> None:
         """Take over what another pattern's variable held."""

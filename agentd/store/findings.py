@@ -80,28 +80,35 @@ def follow_merged(db: Database, gone: int, kept: int) -> None:
     db.execute("UPDATE log_findings SET pattern_id = ? WHERE pattern_id = ?", [kept, gone])
 
 
-def admit(db: Database, source: str, task: str, per_hour: int, bound: tuple[str, str], now: datetime) -> list[int]:
-    """Add jobs for findings that a model was not asked about, the worst first, as many as the hour has room for.
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """Who explains the findings of a log, and how often in an hour at most."""
 
-    `bound` is what jobs of the task are bound to: (task hash, model). Returns the ids of the jobs.
-    """
+    task: str
+    task_hash: str
+    model: str
+    per_hour: int
+
+
+def admit(db: Database, source: str, triage: Triage, now: datetime) -> list[int]:
+    """Add jobs for findings that a model was not asked about, the worst first, as the hour has room for."""
     used = db.conn.execute(
         "SELECT count(*) FROM jobs WHERE task = ? AND source GLOB 'log:*' AND created > ?",
-        [task, timestamp(now - _HOUR)],
+        [triage.task, timestamp(now - _HOUR)],
     ).fetchone()[0]
     waiting = db.query(
         "SELECT id, behaviour, document FROM log_findings WHERE source = ? AND muted IS NULL "
         "AND looked IS NOT behaviour ORDER BY score DESC, id LIMIT ?",
-        [source, max(per_hour - used, 0)],
+        [source, max(triage.per_hour - used, 0)],
     )
     events, documents = list[Event](), list[Document]()
     for row in list(waiting):
         content = hashlib.sha256(row["document"].encode()).hexdigest()
         document = Document(log_source(row["id"]), content, row["document"])
         documents.append(document)
-        events.append(Event(task, document.source, content))
+        events.append(Event(triage.task, document.source, content))
         db.execute("UPDATE log_findings SET looked = behaviour WHERE id = ?", [row["id"]])
-    return queue.add_all(db, [(event, *bound) for event in events], now, documents)
+    return queue.add_all(db, [(event, triage.task_hash, triage.model) for event in events], now, documents)
 
 
 def find_findings(

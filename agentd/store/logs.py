@@ -5,7 +5,7 @@ a piece counts once however the process ends. What a pattern is and what deserve
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from agentd.errors import NotFound
 from agentd.records import Mark, timestamp
-from agentd.store.findings import FindingRow, follow_merged, put_findings
+from agentd.store.findings import FindingRow, Triage, admit, follow_merged, put_findings
 
 BUCKET = 10  # minutes
 _KEPT_BUCKETS = 90 * 24 * 60  # minutes before the newest: so long how often a pattern came is known by bucket
@@ -53,6 +53,24 @@ class Delta:
     merged: tuple[tuple[int, int], ...] = ()  # (pattern that is gone, pattern it is now)
     dropped: tuple[int, ...] = ()
     findings: tuple[FindingRow, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """As it crosses the socket of the child that follows logs."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> "Delta":
+        """What `to_wire` made."""
+        rows = {
+            "marks": tuple(Mark(**mark) for mark in wire["marks"]),
+            "gone": tuple(Mark(**mark) for mark in wire["gone"]),
+            "patterns": tuple(PatternRow(**row) for row in wire["patterns"]),
+            "buckets": tuple((pattern, bucket, count) for pattern, bucket, count in wire["buckets"]),
+            "merged": tuple((gone, kept) for gone, kept in wire["merged"]),
+            "dropped": tuple(wire["dropped"]),
+            "findings": tuple(FindingRow(**row) for row in wire["findings"]),
+        }
+        return cls(**wire | rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +119,12 @@ def apply(db: Database, delta: Delta, now: datetime) -> None:
         connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(gone,) for gone in delta.dropped])
     _forget_old_buckets(db, delta.buckets)
     put_findings(db, delta.findings, now)
+
+
+def commit(db: Database, delta: Delta, triage: Triage | None, now: datetime) -> list[int]:
+    """Keep what was learned with the jobs that it causes; the ids of those."""
+    apply(db, delta, now)
+    return admit(db, delta.source, triage, now) if triage else []
 
 
 def load(db: Database, source: str) -> Saved | None:

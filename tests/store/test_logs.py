@@ -1,5 +1,6 @@
 """What is kept of logs: marks, patterns, counts and findings, committed together."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from sqlite_utils import Database
 from agentd.errors import NotFound
 from agentd.records import JobState, timestamp
 from agentd.store import findings, logs, queue, results
+from agentd.store.findings import Triage
 from tests.making import NOW, make_document, make_result
 from tests.store.conftest import OWNER
 from tests.store.learned import SOURCE, delta, finding, mark, pattern
 
-BOUND = ("hash", "main")
+TWO, NINE = (Triage("log-triage", "hash", "main", number) for number in (2, 9))
 
 
 def test_what_was_learned_comes_back(db: Database) -> None:
@@ -88,7 +90,7 @@ def test_a_muted_finding_stays_muted_and_out_of_sight(db: Database) -> None:
     logs.apply(db, delta(findings=(finding(1, count=5),)), NOW)
     assert findings.find_findings(db) == []
     assert [one.count for one in findings.find_findings(db, muted=True)] == [5]
-    assert findings.admit(db, SOURCE, "log-triage", 20, BOUND, NOW) == []
+    assert findings.admit(db, SOURCE, NINE, NOW) == []
     assert findings.unmute(db, 1).muted is None
     for change in (lambda: findings.mute(db, 7, NOW), lambda: findings.unmute(db, 7)):
         with pytest.raises(NotFound, match="no finding 7"):
@@ -97,29 +99,29 @@ def test_a_muted_finding_stays_muted_and_out_of_sight(db: Database) -> None:
 
 def test_a_model_is_asked_about_the_worst_first_within_the_hour(db: Database) -> None:
     logs.apply(db, delta(findings=tuple(finding(number) for number in range(1, 6))), NOW)
-    ids = findings.admit(db, SOURCE, "log-triage", 2, BOUND, NOW)
+    ids = findings.admit(db, SOURCE, TWO, NOW)
     assert [queue.get(db, job_id).source for job_id in ids] == ["log:5", "log:4"]
-    assert findings.admit(db, SOURCE, "log-triage", 2, BOUND, NOW + timedelta(minutes=59)) == []
+    assert findings.admit(db, SOURCE, TWO, NOW + timedelta(minutes=59)) == []
     assert [one.looked_at for one in findings.find_findings(db)] == [True, True, False, False, False]
     later = NOW + timedelta(minutes=61)
-    ids = findings.admit(db, SOURCE, "log-triage", 2, BOUND, later)
+    ids = findings.admit(db, SOURCE, TWO, later)
     assert [queue.get(db, job_id).source for job_id in ids] == ["log:3", "log:2"]
 
 
 def test_a_model_is_asked_again_only_when_something_changed(db: Database) -> None:
     logs.apply(db, delta(findings=(finding(1),)), NOW)
-    assert len(findings.admit(db, SOURCE, "log-triage", 9, BOUND, NOW)) == 1
+    assert len(findings.admit(db, SOURCE, NINE, NOW)) == 1
     logs.apply(db, delta(findings=(finding(1, count=3, document="what happened: 1, 3 times"),)), NOW)
-    assert findings.admit(db, SOURCE, "log-triage", 9, BOUND, NOW) == []
+    assert findings.admit(db, SOURCE, NINE, NOW) == []
     changed = finding(1, behaviour="burst error 2", document="what happened: 1, in a burst")
     logs.apply(db, delta(findings=(changed,)), NOW)
-    assert len(findings.admit(db, SOURCE, "log-triage", 9, BOUND, NOW)) == 1
+    assert len(findings.admit(db, SOURCE, NINE, NOW)) == 1
 
 
 def test_the_newest_answer_about_a_finding_is_found(db: Database) -> None:
     logs.apply(db, delta(findings=(finding(1), finding(2))), NOW)
     for _ in range(2):
-        findings.admit(db, SOURCE, "log-triage", 1, BOUND, NOW)
+        findings.admit(db, SOURCE, replace(TWO, per_hour=1), NOW)
         job = queue.claim(db, OWNER, "main", NOW)
         if job is not None:
             document = make_document("what happened: 2", job.source)
