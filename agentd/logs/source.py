@@ -112,7 +112,7 @@ class LogSource:
         """The minute that the log is judged in: a log that is old or stands still is judged by its own end."""
         wall = int(time.time() // 60)
         latest = self._digest.latest
-        return wall if latest is None else max(latest, min(wall, latest + DAY))
+        return wall if latest is None or latest < wall < latest + DAY else latest
 
     def _is_due(self) -> bool:
         now = time.monotonic()
