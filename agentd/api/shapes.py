@@ -195,6 +195,15 @@ class WatchShape(TypedDict):
     problem: str | None
 
 
+class LogShape(TypedDict):
+    """One log that is followed."""
+
+    source: str  # its path or glob, or `journal`
+    task: str | None  # that explains findings
+    lines: int  # read so far
+    problems: list[str]  # why some of it cannot be read now
+
+
 class StatusShape(TypedDict):
     """`agentd status --json`."""
 
@@ -205,6 +214,7 @@ class StatusShape(TypedDict):
     jobs: JobCountsShape
     eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
     watches: list[WatchShape]
+    logs: list[LogShape]
     duties: dict[str, DutyShape]
     notices: list[str]  # what a person should know
 

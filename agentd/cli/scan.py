@@ -22,6 +22,7 @@ from agentd.logs.news import NewsSettings
 from agentd.logs.report import Item, period, report
 from agentd.logs.scan import ScannedFile, look_at
 from agentd.logs.scan import scan as read_files
+from agentd.logs.settings import TASK
 from agentd.logs.times import moment
 from agentd.logs.triage import Opinion
 from agentd.paths import find_paths
@@ -119,13 +120,14 @@ def _explain(findings: Sequence[Finding]) -> tuple[dict[int, Opinion], list[Agen
             number = places[part["job"]["source"]]
             if part["result"]:
                 proven = findings[number].event == "break-in"
-                opinions[number] = triage.opinion(part["result"]["output"], proven=proven)
+                if said := triage.opinion(part["result"]["output"], proven=proven):
+                    opinions[number] = said
             else:
                 problems.append(AgentdError(part["job"]["error"], hint=part["job"]["hint"]))
 
         try:
             texts = [document.text for document in documents]
-            stream_run(find_paths(), {"task": triage.TASK, "paths": [], "texts": texts}, take)
+            stream_run(find_paths(), {"task": TASK, "paths": [], "texts": texts}, take)
         except AgentdError as refusal:
             problems.append(AgentdError(f"the findings are not explained: {refusal.message}", hint=refusal.hint))
     return opinions, problems

@@ -60,6 +60,11 @@ def _print(shape: Any, paths: Paths) -> None:
         _say(f"  watch {short_source(watch['path'])} → {watch['task']}")
         if watch["problem"]:
             _say(f"    {watch['problem']}", fg="red")
+    for log in shape["logs"]:
+        read = f", {log['lines']:,} lines read" if log["lines"] else ""
+        _say(f"  log   {short_source(log['source'])}{read}")
+        for problem in log["problems"]:
+            _say(f"    {problem}", fg="red")
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
     work = f"; about {seconds_text(shape['eta_seconds'])} of work" if shape["eta_seconds"] else ""
     click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{work}")

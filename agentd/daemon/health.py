@@ -7,22 +7,25 @@ from dataclasses import asdict
 from typing import cast
 
 import agentd
-from agentd.api.shapes import DeviceMemoryShape, LoadShape, ModelShape, StatusShape
+from agentd.api.shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
 from agentd.daemon.agent import Agent
 from agentd.daemon.duty import Duty
+from agentd.daemon.follow import Follow
 from agentd.daemon.report import count_shape, model_shape
 from agentd.engine.client import EngineClient
 from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
-from agentd.store import outlook, queue
+from agentd.store import logs, outlook, queue
 from agentd.triggers.folder import FolderTrigger
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
 
 
-async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger]) -> StatusShape:
+async def report(
+    agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger], follow: Follow
+) -> StatusShape:
     """The status of a running daemon."""
     counts = await agent.store.read(queue.count_states)
     engines = agent.engines.values()
@@ -44,6 +47,7 @@ async def report(agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderT
             }
             for watch in watches
         ],
+        "logs": await _logs(agent, follow),
         "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
         "notices": _notices(agent),
     }
@@ -65,6 +69,22 @@ def task_problem(agent: Agent, name: str) -> str | None:
     except TaskError as broken:
         return str(broken)
     return None
+
+
+async def _logs(agent: Agent, follow: Follow) -> list[LogShape]:
+    read = {source: lines for source, lines, _ in await agent.store.read(logs.log_sources)}
+    return [
+        {
+            "source": log.source,
+            "task": log.task,
+            "lines": read.get(log.source, 0),
+            "problems": [
+                *(f"{problem.message}; next: {problem.hint}" for problem in follow.problems.get(log.source, [])),
+                *([problem] if log.task and (problem := task_problem(agent, log.task)) else []),
+            ],
+        }
+        for log in agent.config.logs
+    ]
 
 
 def _running_model(engine: EngineClient) -> ModelShape:

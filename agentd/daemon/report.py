@@ -23,6 +23,7 @@ def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: flo
             {"path": str(watch.path), "task": watch.task, "scanned": False, "problem": None}
             for watch in config.watch
         ],
+        "logs": [{"source": log.source, "task": log.task, "lines": 0, "problems": []} for log in config.logs],
         "duties": {},
         "notices": [],
     }

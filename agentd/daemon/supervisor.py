@@ -95,6 +95,9 @@ class Supervisor:
         for watch in self._watches:
             if problem := task_problem(self._agent, watch.watch.task):
                 log.warning("%s is watched and its files wait: %s", watch.watch.path, problem)
+        for one in self._agent.config.logs:
+            if one.task and (problem := task_problem(self._agent, one.task)):
+                log.warning("%s is followed and its findings wait: %s", one.source, problem)
 
     def _work(self, model: str) -> Callable[[], Awaitable[None]]:
         return lambda: self._workers[model].run(self._stopping)
@@ -126,7 +129,7 @@ class Supervisor:
         log.info("%s: %d files are there already, %s does them all; time: %s", watch.path, count, watch.task, told)
 
     async def _report(self) -> StatusShape:
-        return await report(self._agent, self._duties, self._watches)
+        return await report(self._agent, self._duties, self._watches, self._follow)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

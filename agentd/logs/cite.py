@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agentd.errors import AgentdError
 from agentd.logs.content import open_content
-from agentd.logs.journald import SOURCE, read_entry
+from agentd.logs.journal_entry import SOURCE
+from agentd.logs.journald import read_entry
 from agentd.logs.profile import Example
 from agentd.records import path_of
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+SOURCE = "journal"  # what stands where a file has its path
 # The fields that are needed, beside the cursor and the time, which always come.
 FIELDS = (
     *("MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "_COMM", "_PID", "SYSLOG_PID", "_HOSTNAME"),

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from agentd.errors import AgentdError, NotFound, Unreadable
 from agentd.logs.chunk import CHUNK_BYTES, MAX_LINE, Chunk
-from agentd.logs.journal_entry import FIELDS, JournalEntry, parse
+from agentd.logs.journal_entry import FIELDS, SOURCE, JournalEntry, parse
 
-SOURCE = "journal"
 COMMAND = ("journalctl",)
 
 _READ = ("--output=json", f"--output-fields={','.join(FIELDS)}", "--no-pager", "--all")

@@ -10,11 +10,11 @@ from agentd.config import Duration, Section, UserPath
 from agentd.errors import ConfigError
 from agentd.logs.entries import rule
 from agentd.logs.headers import recognise
-from agentd.logs.journald import SOURCE
+from agentd.logs.journal_entry import SOURCE
 from agentd.logs.news import NewsSettings
-from agentd.logs.triage import TASK
 
 JOURNAL_START = 24 * 3600.0
+TASK = "log-triage"  # explains findings, unless the config names another
 
 
 class JournalSettings(Section):

@@ -8,13 +8,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from agentd.logs.findings import Finding
 from agentd.logs.severity import MODEL_POINTS, severity_of
 from agentd.logs.times import moment
 from agentd.records import Document
 
-TASK = "log-triage"
+_KEYS = ("category", "what_happened", "likely_cause", "next_step")
 _EXAMPLES = 3
 _CHARACTERS = 300  # of a line
 
@@ -62,11 +63,15 @@ def behaviour(finding: Finding) -> str:
     return f"{finding.event} {finding.severity} {len(str(finding.count))}"
 
 
-def opinion(output: Mapping[str, str], *, proven: bool) -> Opinion:
-    """What is kept of an answer; that somebody broke in only where it is `proven`."""
+def opinion(output: Mapping[str, Any], *, proven: bool) -> Opinion | None:
+    """What is kept of an answer; that somebody broke in only where it is `proven`.
+
+    None for the answer of a task of the user's own that says other things.
+    """
+    if output.get("severity") not in MODEL_POINTS or not all(isinstance(output.get(key), str) for key in _KEYS):
+        return None
     told = {
-        name: WITHHELD if not proven and _CLAIM.search(output[name]) else _line(output[name])
-        for name in ("what_happened", "likely_cause", "next_step")
+        name: WITHHELD if not proven and _CLAIM.search(output[name]) else _line(output[name]) for name in _KEYS[1:]
     }
     return Opinion(output["severity"], output["category"], **told)
 
@@ -75,10 +80,15 @@ def judged(finding: Finding, said: Opinion) -> Finding:
     """The finding with the model's word as one part of its points; what is proven stays as it is."""
     if finding.event == "break-in":
         return finding
-    parts = {**finding.parts, "model": MODEL_POINTS[said.severity]}
-    score = max(0, min(100, sum(parts.values())))
-    category = said.category if finding.category == "other" else finding.category
-    return replace(finding, parts=parts, score=score, severity=severity_of(score), category=category)
+    parts, score, severity, category = blend(finding.parts, finding.category, said)
+    return replace(finding, parts=parts, score=score, severity=severity, category=category)
+
+
+def blend(parts: Mapping[str, int], category: str, said: Opinion) -> tuple[dict[str, int], int, str, str]:
+    """Points, their sum, severity and category with the model's word among them."""
+    blended = {**parts, "model": MODEL_POINTS[said.severity]}
+    score = max(0, min(100, sum(blended.values())))
+    return blended, score, severity_of(score), said.category if category == "other" else category
 
 
 def _line(text: str) -> str:

@@ -4,7 +4,7 @@
 a piece counts once however the process ends. What a pattern is and what deserves a look, the logs' room knows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from typing import Any
@@ -198,10 +198,10 @@ def counts_since(db: Database, pattern_ids: Sequence[int], minute: int) -> dict[
     return found
 
 
-def log_sources(db: Database) -> Iterator[tuple[str, int, str]]:
+def log_sources(db: Database) -> list[tuple[str, int, str]]:
     """Every log that was read, how many lines of it, and when the last."""
-    for row in db.query("SELECT source, lines, updated FROM log_sources ORDER BY source"):
-        yield row["source"], row["lines"], row["updated"]
+    rows = db.query("SELECT source, lines, updated FROM log_sources ORDER BY source")
+    return [(row["source"], row["lines"], row["updated"]) for row in rows]
 
 
 def _merge(db: Database, gone: int, kept: int) -> None:

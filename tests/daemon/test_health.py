@@ -6,6 +6,7 @@ import pytest
 from agentd.api.shapes import ModelShape, StatusShape
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
+from agentd.daemon.follow import Follow
 from agentd.daemon.health import report, usual_seconds
 from agentd.errors import ModelUnavailable
 from agentd.model import Load
@@ -25,7 +26,7 @@ def make_watch(agent: Agent, path: Path, task: str = "note-tagging") -> FolderTr
 
 async def test_a_status_has_every_key_and_the_real_counts(agent: Agent, write_note: WriteNote) -> None:
     await agent.submit("note-tagging", [write_note(), Path("/none")], (), now())
-    shape = await report(agent, [Duty("work", None, 2, "ValueError: x")], [])  # type: ignore[arg-type]
+    shape = await report(agent, [Duty("work", None, 2, "ValueError: x")], [], Follow(agent))  # type: ignore[arg-type]
     assert set(shape) == set(StatusShape.__annotations__)
     assert set(shape["models"]["main"]) == set(ModelShape.__annotations__)
     assert (shape["jobs"]["queued"], shape["jobs"]["failed"]) == (1, 1)
@@ -37,15 +38,15 @@ async def test_ready_means_every_model_loaded_and_every_folder_scanned(
     agent: Agent, engine: ScriptedEngine, tmp_path: Path
 ) -> None:
     watch = make_watch(agent, tmp_path)
-    assert not (await report(agent, [], [watch]))["ready"]
+    assert not (await report(agent, [], [watch], Follow(agent)))["ready"]
     watch.scanned.set()
-    assert (await report(agent, [], [watch]))["ready"]
+    assert (await report(agent, [], [watch], Follow(agent)))["ready"]
     engine.ready.clear()
-    assert not (await report(agent, [], [watch]))["ready"]
+    assert not (await report(agent, [], [watch], Follow(agent)))["ready"]
     engine.held = True
-    assert (await report(agent, [], [watch]))["ready"], "it comes back on demand"
+    assert (await report(agent, [], [watch], Follow(agent)))["ready"], "it comes back on demand"
     engine.held, engine.error = False, ModelUnavailable("cannot open the model")
-    shape = await report(agent, [], [watch])
+    shape = await report(agent, [], [watch], Follow(agent))
     assert not shape["ready"]
     model = shape["models"]["main"]
     assert (model["loaded"], model["error"], model["context"]) == (False, "cannot open the model", None)
@@ -53,7 +54,7 @@ async def test_ready_means_every_model_loaded_and_every_folder_scanned(
 
 async def test_a_watch_says_what_is_wrong_with_it(agent: Agent, tmp_path: Path) -> None:
     good, bad = make_watch(agent, tmp_path), make_watch(agent, tmp_path, "no-such-task")
-    told = [watch["problem"] for watch in (await report(agent, [], [good, bad]))["watches"]]
+    told = [watch["problem"] for watch in (await report(agent, [], [good, bad], Follow(agent)))["watches"]]
     assert told[0] is None
     assert "no task `no-such-task`" in (told[1] or "")
 
@@ -61,7 +62,7 @@ async def test_a_watch_says_what_is_wrong_with_it(agent: Agent, tmp_path: Path) 
 async def test_a_loaded_model_tells_what_it_takes_and_what_it_does(agent: Agent, engine: ScriptedEngine) -> None:
     engine.parallel = 8
     engine.load = Load(running=3, paused=1, waiting=2, threads=2, cells_used=700, tokens_a_second=99.5)
-    shape = await report(agent, [], [])
+    shape = await report(agent, [], [], Follow(agent))
     check_shape(shape, StatusShape)
     model = shape["models"]["main"]
     assert (model["gpu_layers"], model["layers"], model["cells"], model["parallel"]) == (20, 30, 4096, 8)
@@ -70,20 +71,20 @@ async def test_a_loaded_model_tells_what_it_takes_and_what_it_does(agent: Agent,
     assert (model["weights"], model["notes"]) == (engine.info.weights, list(engine.info.notes))
     assert model["load"] == asdict(engine.load)
     engine.ready.clear()
-    model = (await report(agent, [], []))["models"]["main"]
+    model = (await report(agent, [], [], Follow(agent)))["models"]["main"]
     assert (model["memory"], model["load"], model["cells"]) == ([], None, None)
 
 
 async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write_note: WriteNote) -> None:
     assert await usual_seconds(agent, "note-tagging") is None
     assert await usual_seconds(agent, "no-such-task") is None
-    assert (await report(agent, [], []))["eta_seconds"] == 0.0
+    assert (await report(agent, [], [], Follow(agent)))["eta_seconds"] == 0.0
     await agent.submit("note-tagging", [write_note()], (), now())
-    assert (await report(agent, [], []))["eta_seconds"] is None
+    assert (await report(agent, [], [], Follow(agent)))["eta_seconds"] is None
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     result = make_result(seconds=30.0, engine_seconds=3.0)
     await agent.store.write(results.complete, job, agent.owner, "h", result, make_document(), now())
     assert await usual_seconds(agent, "note-tagging") == 3.0
     await agent.submit("note-tagging", [write_note(f"{n}.md", f"{n}") for n in range(5)], (), now())
-    assert (await report(agent, [], []))["eta_seconds"] == pytest.approx(15.0)
+    assert (await report(agent, [], [], Follow(agent)))["eta_seconds"] == pytest.approx(15.0)

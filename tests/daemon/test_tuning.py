@@ -16,6 +16,7 @@ from agentd.api.app import Parts, RenderBody, RunBody
 from agentd.api.shapes import TuneShape
 from agentd.daemon import tuning
 from agentd.daemon.agent import Agent, now, open_agent
+from agentd.daemon.follow import Follow
 from agentd.daemon.health import report
 from agentd.daemon.requests import Requests
 from agentd.engine import tuner_client
@@ -137,7 +138,7 @@ async def test_the_model_is_out_of_memory_meanwhile_and_nobody_gets_it(
         await anext(tuning.tune(agent, "main"))
     with pytest.raises(AlreadyRunning):
         await tuning.reset(agent, "main")
-    notices = (await report(agent, [], []))["notices"]
+    notices = (await report(agent, [], [], Follow(agent)))["notices"]
     assert "model main is being measured by `agentd model tune`, and its jobs wait" in notices
     assert engine.held
     await collect(parts)
@@ -216,7 +217,7 @@ async def test_the_newest_work_of_the_model_is_measured_and_samples_fill_it_up(
 async def test_without_any_work_every_task_is_measured_on_samples(agent: Agent, tuner: ScriptedTuner) -> None:
     await collect(tuning.tune(agent, "main"))
     assert len(tuner.requests) == tuning.MOST_REQUESTS
-    assert len({request.messages[0] for request in tuner.requests}) == 2
+    assert len({request.messages[0] for request in tuner.requests}) == 4
     assert len({request.messages for request in tuner.requests}) == tuning.MOST_REQUESTS
 
 
@@ -237,7 +238,9 @@ async def test_status_says_what_was_not_measured_here(
     agent: Agent, engine: ScriptedEngine, tuner: ScriptedTuner
 ) -> None:
     async def told() -> list[str]:
-        return [notice for notice in (await report(agent, [], []))["notices"] if "tune main" in notice]
+        return [
+            notice for notice in (await report(agent, [], [], Follow(agent)))["notices"] if "tune main" in notice
+        ]
 
     defaults = "model main runs with the defaults: `agentd model tune main` finds what is faster here"
     assert await told() == [defaults]
