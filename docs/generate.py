@@ -5,13 +5,14 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 from sqlite_utils import Database
 
 from agentd import errors
-from agentd.api import shapes
+from agentd.api import log_shapes, shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.daemon.settings import Config
 from agentd.engine.settings import KvCache, ModelSettings
@@ -101,9 +102,12 @@ def _type(schema: dict[str, Any]) -> str:
 
 def json_shapes() -> str:
     """Every JSON shape, from the TypedDicts and their comments."""
-    source = inspect.getsource(shapes)
+    return "\n".join(part for module in (shapes, log_shapes) for part in _shapes_of(module))
+
+
+def _shapes_of(module: ModuleType) -> Iterator[str]:
+    source = inspect.getsource(module)
     lines = source.splitlines()
-    parts = []
     for node in ast.parse(source).body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -114,8 +118,7 @@ def json_shapes() -> str:
                 _, _, comment = lines[field.lineno - 1].partition("  # ")
                 kind = ast.unparse(field.annotation).replace("Shape", "").replace("|", "\\|")
                 rows.append(f"| `{field.target.id}` | {kind} | {comment} |")
-        parts.append("\n".join(rows) + "\n")
-    return "\n".join(parts)
+        yield "\n".join(rows) + "\n"
 
 
 def database_schema() -> str:
