@@ -212,7 +212,7 @@ def _values_of(profiles: Sequence[Profile]) -> Iterator[Values]:
 def describe(values: Values) -> str:
     """Which values a variable had most often: "rhost: 24 different, most 10.0.0.1 (286)"; "" for mere numbers."""
     top = values.top(TOP_VALUES)
-    if values.ids or len(top) < 2 or not (values.addresses or any(value[0].isalpha() for value, _ in top)):
+    if values.ids or len(top) < 2 or not (values.addresses or any(value[:1].isalpha() for value, _ in top)):
         return ""
     about = "" if values.exact else "about "
     label = f"{values.label}: " if values.label else ""

@@ -57,7 +57,8 @@ class History:
     count: int = 0  # entries whose time is known
     window: int = 0  # the one that is still open
     in_window: int = 0
-    windows: Moments = field(default_factory=Moments)  # entries in the closed windows it came in
+    before: int = 0  # entries in the closed window before it, which is not among `windows` yet
+    windows: Moments = field(default_factory=Moments)  # entries in the windows before that
     gaps: Moments = field(default_factory=Moments)  # minutes between minutes it came in
     visit: int = 0  # when the last visit began
     visits: int = 0
@@ -82,8 +83,10 @@ class History:
             self.last = minute
         window = minute // WINDOW
         if window > self.window:
-            self.windows.add(self.in_window)
-            self.window, self.in_window = window, 0
+            # One window late: what begins at the end of one is not what is usual in the next.
+            if self.before:
+                self.windows.add(self.before)
+            self.window, self.before, self.in_window = window, self.in_window, 0
         self.in_window += count
         self.in_visit += count
 

@@ -117,7 +117,7 @@ def find_rare(count: int, entries: int, settings: NewsSettings) -> News | None:
 def burst_news(burst: Burst) -> News:
     """News of a burst."""
     times = burst.count / max(burst.usual, 0.1)
-    surprise = min(1.0, math.log10(max(times, 1)) / 1.3)  # all of it at 20 times
+    surprise = min(1.0, math.log10(max(times, 1)))  # all of it at 10 times
     text = f"{burst.count:,} in {WINDOW} min, {times:.0f} times as many as usual"
     return News("burst", burst.minute, surprise, text)
 

@@ -15,7 +15,7 @@ SEVERITIES = ("info", "notice", "warning", "error", "critical")
 STEPS = (20, 35, 55, 80)
 
 LEVEL_POINTS = {"fatal": 45, "error": 30, "warn": 15, "notice": 2}
-NEWS_POINTS = {"new": 15, "changed": 3, "burst": 30, "silence": 36, "rare": 4, "returned": 6}
+NEWS_POINTS = {"new": 15, "changed": 3, "burst": 36, "silence": 36, "rare": 4, "returned": 6}
 # What a model can add or take away.
 MODEL_POINTS = {"info": -10, "notice": -5, "warning": 0, "error": 5, "critical": 10}
 # A pattern that comes like clockwork is somebody's job running, whatever it says.

@@ -20,7 +20,7 @@ _EXAMPLES = 3
 _CHARACTERS = 300  # of a line
 
 # That somebody got in is a fact of the log or it is nothing: see `logins`.
-_CLAIM = re.compile(
+CLAIM = re.compile(
     r"compromis|breach|hacked|hijack|taken over|intruder|gain(?:ed|s|ing)? (?:\w+ )?(?:access|control)|"
     r"got (?:in|into|access)\b|br(?:oke|oken) in|break-?in(?! attempt)|"
     r"success\w* (?:log|access|break|attack)|logged in successfully",
@@ -71,7 +71,7 @@ def opinion(output: Mapping[str, Any], *, proven: bool) -> Opinion | None:
     if output.get("severity") not in MODEL_POINTS or not all(isinstance(output.get(key), str) for key in _KEYS):
         return None
     told = {
-        name: WITHHELD if not proven and _CLAIM.search(output[name]) else _line(output[name]) for name in _KEYS[1:]
+        name: WITHHELD if not proven and CLAIM.search(output[name]) else _line(output[name]) for name in _KEYS[1:]
     }
     return Opinion(output["severity"], output["category"], **told)
 

@@ -122,8 +122,8 @@ def test_every_part_of_the_score_is_kept():
     past.add(600, 40)
     news = burst_news(find_burst(past, SETTINGS))
     severity = judge("connection refused", "error", [news], count=160, days=1, regular=False, model="error")
-    assert severity.parts == {"level": 30, "words": 15, "burst": 30, "often": 10, "model": 5}
-    assert severity.score == 90
+    assert severity.parts == {"level": 30, "words": 15, "burst": 36, "often": 10, "model": 5}
+    assert severity.score == 96
     assert severity.name == "critical"
 
 
