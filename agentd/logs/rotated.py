@@ -77,9 +77,12 @@ def unread_pieces(
             if not (status := status_of(path)) or status.st_mtime + _CLOCK_SECONDS >= written
         )
         found = next(((path, copy) for path in copies if (copy := _copy(path, mark, report, beginning))), None)
-        if found is None:
+        if found is not None:
+            holder = found[0], _furthest([found[1], *_copies(found[0], emptied, report)])
+        elif (path := _rewritten(log, mark)) is not None:
+            holder = path, _furthest([replace(mark, offset=0, crc=0), *_copies(path, marks, report)])
+        else:
             return []
-        holder = found[0], _furthest([found[1], *_copies(found[0], emptied, report)])
     pieces = pieces_of(log)
     newer = pieces[pieces.index(holder[0]) + 1 :] if holder[0] in pieces else []
     return [holder, *_newer(newer, mark.path, emptied, report)]
@@ -119,6 +122,14 @@ def _renamed(log: Path, mark: Mark, report: Report) -> tuple[Path, Mark] | None:
             if _look(path, lambda content: is_read_by(content, mark), report) is not False:
                 return path, mark
     return None
+
+
+def _rewritten(log: Path, mark: Mark) -> Path | None:
+    """The file of the mark where it was emptied, written anew and renamed while nobody looked."""
+    identities = ((path, status_of(path)) for path in pieces_of(log))
+    return next(
+        (path for path, status in identities if status and identity_of(status) == (mark.device, mark.inode)), None
+    )
 
 
 def _copies(path: Path, marks: Sequence[Mark], report: Report) -> Iterator[Mark]:

@@ -1,4 +1,4 @@
-"""Two public logs through the whole pipeline with a real model: what is so is found, what is not so is not said."""
+"""Two public logs through the whole pipeline with a real model: what is so is found, what is not is not said."""
 
 import json
 import os

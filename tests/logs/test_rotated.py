@@ -96,6 +96,18 @@ def test_a_log_that_was_truncated_and_grew_past_the_mark_is_read_from_its_beginn
     assert logs.read() == b"uno\ndos\ntres\n"
 
 
+def test_a_log_emptied_written_anew_and_renamed_while_stopped_is_read(following, log):
+    logs = following(log)
+    logs.read()
+    log.write_bytes(b"three\nfour\nfive\n")
+    rotate(log)
+    log.write_bytes(b"six\n")
+    logs.restart()
+    assert logs.read() == b"three\nfour\nfive\nsix\n"
+    logs.restart()
+    assert logs.read() == b""
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 @pytest.mark.parametrize("glob", [False, True])
 def test_a_log_that_is_copied_and_truncated_is_not_read_again_and_loses_nothing(following, log, glob, stopped):
