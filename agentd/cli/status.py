@@ -62,7 +62,8 @@ def _print(shape: Any, paths: Paths) -> None:
             _say(f"    {watch['problem']}", fg="red")
     for log in shape["logs"]:
         read = f", {log['lines']:,} lines read" if log["lines"] else ""
-        _say(f"  log   {short_source(log['source'])}{read}")
+        task = f" → {log['task']}" if log["task"] else ""
+        _say(f"  follow {short_source(log['source'])}{task}{read}")
         for problem in log["problems"]:
             _say(f"    {problem}", fg="red")
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
