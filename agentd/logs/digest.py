@@ -188,17 +188,24 @@ class Digest:
                 self._routes.clear()
             route = self._routes[key] = _Route(pattern, header, (), [], kind_of(header.message))
             self.profiles[pattern.id].show(piece.example(group[0]))
+            alone = len(group) == 1  # most keys come once: for those nothing is planned
+        else:
+            alone = False
         pattern = route.pattern
-        if route.words is not pattern.words:
-            route.words = pattern.words
-            route.slots = plan_slots(key, route.header.message, pattern.words)
         profile = self.profiles[pattern.id]
         profile.latest = piece.example(group[-1])
         profile.files[piece.file] = profile.files.get(piece.file, 0) + len(group)
         _note(profile.hosts, route.header.host, len(group))
         _note(profile.processes, route.header.process, len(group))
-        if route.slots:
-            self._note_values(profile, route.slots, [piece.heads[entry] for entry in group])
+        every = 1 if pattern.count <= _ALL_VALUES else _SPARSE
+        looked_at = group if every == 1 else [entry for entry in group if entry % every == 0]
+        if alone and looked_at:
+            self._note_words(profile, route.header, every)
+        elif looked_at:
+            if route.words is not pattern.words:
+                route.words = pattern.words
+                route.slots = plan_slots(key, route.header.message, pattern.words)
+            _note_values(profile, route.slots, [piece.heads[entry] for entry in looked_at], every)
         if route.login is not None:
             for entry in group:
                 self.logins.note(route.login, entry, piece.heads[entry])
@@ -250,14 +257,6 @@ class Digest:
         self.first = minutes[0] if self.first is None else min(self.first, minutes[0])
         self.latest = before
 
-    def _note_values(self, profile: Profile, slots: list[Slot], lines: list[str]) -> None:
-        weight = 1
-        if profile.pattern.count > _ALL_VALUES:
-            weight, lines = _SPARSE, lines[::_SPARSE]
-        columns = list(zip(*map(NUMBER.findall, lines), strict=True))
-        for slot in slots:
-            profile.holds(slot.place, slot.label, values_of(slot, columns, len(lines)), weight)
-
     def _count(self, pattern: Pattern, minute: int | None, count: int) -> None:
         # A pattern of this chunk may have been folded or merged since.
         profile = self.profiles.get(self.resolve(pattern.id))
@@ -297,18 +296,18 @@ class Digest:
                 profile = self.profiles[before.id]
                 profile.show(piece.example(entry))
                 profile.latest = piece.example(entry)
-                self._note_words(profile, header)
+                self._note_words(profile, header, 1)
                 self.logins.note(kind_of(header.message), entry, line, header.repeats)
             expanded[entry] = before
             self._count(before, minute, header.repeats)
         return expanded
 
-    def _note_words(self, profile: Profile, header: Header) -> None:
-        """Count the values of one message by its words, for a line that has other words around it."""
+    def _note_words(self, profile: Profile, header: Header, weight: int) -> None:
+        """Count the values of one message by its words."""
         pattern = profile.pattern.words
         for place, word in enumerate(split_words(header.message)):
             if WILDCARD in pattern[place]:
-                profile.holds(place, label_before(pattern, place), [(bare(word), header.repeats)], 1)
+                profile.holds(place, label_before(pattern, place), [(bare(word), header.repeats)], weight)
 
     def _assign(self, piece: Piece, found: list[Pattern | None], events: dict[int, str]) -> None:
         assert self.assignments is not None
@@ -321,6 +320,13 @@ class Digest:
 
 def _bare_header(line: str) -> Header:
     return Header("", "", "", "", "", line)
+
+
+def _note_values(profile: Profile, slots: list[Slot], lines: list[str], weight: int) -> None:
+    """Count the values of lines with one key by where they stand among its numbers."""
+    columns = list(zip(*map(NUMBER.findall, lines), strict=True)) if slots else []
+    for slot in slots:
+        profile.holds(slot.place, slot.label, values_of(slot, columns, len(lines)), weight)
 
 
 def _note(values: Values, value: str, count: int) -> None:

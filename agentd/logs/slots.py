@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agentd.logs.patterns import WILDCARD, Words, split_words
 from agentd.logs.variables import bare
@@ -45,6 +46,7 @@ def plan_slots(key: str, message: str, pattern: Words) -> list[Slot]:
     return slots
 
 
+@lru_cache(maxsize=8192)
 def label_before(pattern: Words, place: int) -> str:
     """The plain word before a place."""
     return next((bare(word) for word in reversed(pattern[:place]) if WILDCARD not in word), "")
