@@ -14,6 +14,10 @@
     │   ├── BadEncoding          neither UTF-8 nor marked UTF-16
     │   ├── TooLarge             more bytes than the limit
     │   ├── UnclosedFrontMatter  a Markdown header that never ends
+    │   ├── Encrypted            cannot be opened without a password
+    │   ├── Malformed            not what its first bytes promise
+    │   ├── NoTextLayer          pages that are pictures only
+    │   ├── ReaderFailed         its reader took too long or too much memory, or died
     │   └── TooLong              more tokens than the model has room for
     ├── Superseded               the input changed while it was worked on
     ├── InvalidOutput            the model's answer breaks its schema, is empty or was cut
@@ -144,6 +148,30 @@ class UnclosedFrontMatter(InputError):
     """The front matter is never closed."""
 
     code = "unclosed-front-matter"
+
+
+class Encrypted(InputError):
+    """It cannot be opened without a password."""
+
+    code = "encrypted"
+
+
+class Malformed(InputError):
+    """The file is broken."""
+
+    code = "malformed"
+
+
+class NoTextLayer(InputError):
+    """Its pages are pictures, without a text layer."""
+
+    code = "no-text-layer"
+
+
+class ReaderFailed(InputError):
+    """Reading it took too long or too much memory."""
+
+    code = "reader-failed"
 
 
 class TooLong(InputError):

@@ -4,6 +4,7 @@ All are frozen and hold plain values only, so that any room may keep one. Times 
 with milliseconds, which sort as text. This module knows neither SQLite nor the engine.
 """
 
+import bisect
 import os
 import urllib.parse
 from dataclasses import dataclass, field
@@ -117,21 +118,52 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A part of a document that people can find again: from line `line` of its text (from 1) to the next place."""
+
+    line: int
+    name: str  # "page 3", "slide 2", "function main"
+    counts: str = ""  # what one line inside it is, where that can be found again too: "row", "line"
+    first: int = 1  # the number of its first line, in what it counts
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """A file that became text with places. Line N of `text` is line N + `first_line` - 1 of the file."""
+    """A file that became text with places.
+
+    Where there are no places, line N of `text` is line N + `first_line` - 1 of the file.
+    """
 
     source: str
     content: str
     text: str
-    kind: str = "text"  # or "markdown"
+    kind: str = "text"  # one of `readers.kinds`
     first_line: int = 1
     front_matter: str = ""
+    places: tuple[Place, ...] = field(default=(), repr=False)
+    unit: str = "lines"  # what its length is counted in, such as pages
+    units: int | None = None  # how many of these it has; None for as many as lines
+    unread: tuple[str, ...] = ()  # which of its units could not be read, and why
     passages: tuple[Passage, ...] = field(default=(), repr=False)
 
     @property
     def lines(self) -> int:
         """How many lines the text has."""
         return self.text.count("\n") + (self.text[-1:] not in ("", "\n"))
+
+    @property
+    def length(self) -> int:
+        """How many units it has, those that could not be read included."""
+        return self.lines if self.units is None else self.units
+
+    def where(self, line: int) -> str:
+        """How people find line `line` of the text: "line 12", "page 3", "sheet Costs, row 4"."""
+        index = bisect.bisect_right(self.places, line, key=lambda place: place.line) - 1
+        if index < 0:
+            return f"line {line + self.first_line - 1}"
+        place = self.places[index]
+        inside = f"{place.counts} {line - place.line + place.first}" if place.counts else ""
+        return ", ".join(part for part in (place.name, inside) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,9 @@ class CitationShape(TypedDict):
 
     source: str
     quote: str
-    line: int  # on which the quote begins, from 1
+    line: int  # of the text that was read, on which the quote begins, from 1
     result_id: int
+    place: str  # how people find it: "line 12", "page 3"
 
 
 class AnswerShape(TypedDict):

@@ -55,6 +55,7 @@ class Citation:
     quote: str
     line: int
     result_id: int
+    place: str  # how people find it: "line 12", "page 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,8 @@ def _cite(db: Database, quote: str, hit: Hit) -> Citation | None:
     begin, end = widen(text, match.start(), match.end())
     begin = end - len(text[begin:end].lstrip())  # the line is that of the first word
     line = document.first_line + text.count("\n", 0, begin)
-    return Citation(hit.source, flat(text[begin:end]), line, hit.result_id)
+    place = document.where(line - document.first_line + 1)
+    return Citation(hit.source, flat(text[begin:end]), line, hit.result_id, place)
 
 
 def _answer_only(on_text: OnText) -> Callable[[str], None]:

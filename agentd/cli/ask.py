@@ -11,7 +11,7 @@ from rich.live import Live
 from agentd.cli.client import DaemonClient
 from agentd.cli.render import notes, plain, print_json
 from agentd.cli.run import say_alone
-from agentd.cli.text import short_source
+from agentd.cli.text import cite
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
 
@@ -51,7 +51,7 @@ def _print(answer: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(plain(answer["answer"]))
     for citation in answer["citations"]:
-        place = f"{short_source(citation['source'])}:{citation['line']}"
+        place = cite(citation["source"], citation["place"])
         console.print()
         console.print(plain(f"  “{citation['quote']}”", style="italic"))
         console.print(plain(f"  {place}  (result {citation['result_id']})", style="dim"))

@@ -16,7 +16,7 @@ from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import Requests, requests_without_daemon
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
-from agentd.readers.read import not_utf8
+from agentd.readers.decode import not_utf8
 
 T = TypeVar("T")
 

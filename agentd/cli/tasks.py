@@ -55,7 +55,7 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"{'task':<9} {task.name}: {task.description}")
     click.echo(f"{'file':<9} {printable(str(task.file))}")
     click.echo(f"{'model':<9} {task.model}, at most {task.max_tokens:,} tokens in {task.seconds:g} s")
-    click.echo(f"{'reads':<9} {', '.join(task.reads)}")
+    click.echo(f"{'reads':<9} {', '.join(task.reads) or 'every kind of file'}")
     click.echo(f"\n{printable(task.instructions)}\n")
     print_json(task.schema)
 

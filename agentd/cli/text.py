@@ -84,6 +84,12 @@ def memory_text(device: Any) -> str:
     return f"{device['device']}: {taken}"
 
 
+def cite(source: str, place: str) -> str:
+    """Where a quote stands: `notes/a.md:12`, `report.pdf, page 3`."""
+    kind, _, number = place.rpartition(" ")
+    return f"{short_source(source)}:{number}" if kind == "line" else f"{short_source(source)}, {place}"
+
+
 def local_time(stamp: str) -> str:
     """A stored time in the user's zone."""
     return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")

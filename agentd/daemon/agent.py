@@ -20,7 +20,7 @@ from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
-from agentd.readers.read import MAX_BYTES, content_of, read_file, read_stdin
+from agentd.readers.read import MAX_BYTES, Reader, content_of, read_stdin
 from agentd.records import Document, Event, Priority, is_stored, path_of, source_of, timestamp
 from agentd.store import checksums, choices, queue, results
 from agentd.store.choices import StoredChoice
@@ -42,6 +42,7 @@ class Agent:
         self.config = config
         self.store = store
         self.owner = current_owner()
+        self.reader = Reader()
         self.library = Library(paths.tasks, config.vocabularies)
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
@@ -104,7 +105,7 @@ class Agent:
         for path in paths:
             refusal = None
             try:
-                content = (await asyncio.to_thread(read_file, path, self.max_bytes)).content
+                content = (await asyncio.to_thread(self.reader.read, path, self.max_bytes)).content
             except AgentdError as error:
                 content, refusal = f"{error.code}:{timestamp(now)}", error
             events.append(Event(name, source_of(path), content, occasion, Priority.INTERACTIVE, refusal))
@@ -187,12 +188,13 @@ async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
     config = load_config(paths.config)
     paths.make_folders()
     store = Store(paths.database)
+    agent = Agent(paths, config, store)
     try:
-        agent = Agent(paths, config, store)
         await agent.identify_models()
         await agent.load_choices()
         yield agent
     finally:
+        agent.reader.close()
         store.close()
 
 

@@ -18,7 +18,7 @@ from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, ModelUnavailable
-from agentd.readers.read import read_file, read_stdin
+from agentd.readers.read import read_stdin
 from agentd.records import Document, Job, Priority
 from agentd.store import outlook, queue, results
 from agentd.tasks.prompt import build_messages
@@ -142,7 +142,7 @@ class Requests:
     async def _document(self, body: RenderBody) -> Document:
         if body.text is not None:
             return read_stdin(body.text.encode())
-        return await asyncio.to_thread(read_file, _absolute(body.path or ""), self._agent.max_bytes)
+        return await asyncio.to_thread(self._agent.reader.read, _absolute(body.path or ""), self._agent.max_bytes)
 
     async def _ended(self, job: Job) -> dict[str, Any]:
         found = await self._agent.store.read(results.find, job_ids=[job.id], limit=1)

@@ -19,7 +19,7 @@ from agentd.engine.settings import FAKE
 from agentd.errors import AlreadyRunning, BrokenTask, ModelUnavailable, NotFound
 from agentd.frames import Frame
 from agentd.model import Request
-from agentd.readers.read import to_document
+from agentd.readers.read import read_text
 from agentd.records import Document, Priority
 from agentd.store import choices, documents, results
 from agentd.store.choices import StoredChoice
@@ -110,7 +110,7 @@ async def _workload(agent: Agent, name: str) -> tuple[list[Request], list[str]]:
     requests = [
         build_request(task, document, bind_schema(task.schema, document), Priority.TRIGGERED)
         for task, document in pairs[:MOST_REQUESTS]
-        if document.kind in task.reads
+        if not task.reads or document.kind in task.reads
     ]
     return requests, [document.text for _, document in pairs]
 
@@ -120,11 +120,11 @@ def sample_documents() -> list[Document]:
     package = Path(__file__).parents[1]
     folder = package / "samples" if (package / "samples").is_dir() else package.parent / "samples"
     whole = [
-        to_document(file.read_bytes(), file.name, markdown=file.suffix == ".md")
+        read_text(file.read_bytes(), file.name, "markdown" if file.suffix == ".md" else "text")
         for file in sorted(folder.iterdir())
     ]
     parts = [
-        to_document(paragraph.encode(), f"{document.source}, paragraph {number}", markdown=False)
+        read_text(paragraph.encode(), f"{document.source}, paragraph {number}", "text")
         for document in whole
         for number, paragraph in enumerate(document.text.split("\n\n"), start=1)
         if len(paragraph.split()) >= LEAST_WORDS

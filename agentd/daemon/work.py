@@ -18,7 +18,7 @@ from agentd.errors import (
     Superseded,
     Vanished,
 )
-from agentd.readers.read import content_of, read_file
+from agentd.readers.read import content_of
 from agentd.records import Document, Job, Priority, is_stored, path_of, was_read
 from agentd.store import documents, queue, results
 from agentd.tasks.run import run_task
@@ -60,7 +60,7 @@ async def read_input(agent: Agent, job: Job) -> Document:
             raise Vanished("its text is not stored any more")
         return stored
     try:
-        document = await asyncio.to_thread(read_file, path_of(job.source), agent.max_bytes)
+        document = await asyncio.to_thread(agent.reader.read, path_of(job.source), agent.max_bytes)
     except InputError:
         # What is wrong may be wrong with another content, in the middle of an edit.
         if was_read(job.content):

@@ -1,16 +1,22 @@
 """Documents, by content: the text that results and citations rest on, kept once however often it was read."""
 
+import json
+
 from sqlite_utils import Database
 
-from agentd.records import Document
+from agentd.records import Document, Place
 
 
 def keep_document(db: Database, document: Document) -> None:
     """Store a document and its passages, unless they are there."""
     cursor = db.execute(
-        "INSERT INTO documents (content, kind, text, first_line, front_matter) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
-        [document.content, document.kind, document.text, document.first_line, document.front_matter],
+        "INSERT INTO documents (content, kind, text, first_line, front_matter, places, unit, units, unread) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            *(document.content, document.kind, document.text, document.first_line, document.front_matter),
+            json.dumps([[place.line, place.name, place.counts, place.first] for place in document.places]),
+            *(document.unit, document.units, json.dumps(document.unread)),
+        ],
     )
     if cursor.rowcount == 1:
         for passage in document.passages:
@@ -23,6 +29,12 @@ def keep_document(db: Database, document: Document) -> None:
 def load_document(db: Database, content: str, source: str) -> Document | None:
     """A stored document, without its passages, as that of `source`; None where it was never stored."""
     rows = db.query(
-        "SELECT content, kind, text, first_line, front_matter FROM documents WHERE content = ?", [content]
+        "SELECT content, kind, text, first_line, front_matter, places, unit, units, unread "
+        "FROM documents WHERE content = ?",
+        [content],
     )
-    return next((Document(source=source, **row) for row in rows), None)
+    for row in rows:
+        places = tuple(Place(*place) for place in json.loads(row.pop("places") or "[]"))
+        unread = tuple(json.loads(row.pop("unread") or "[]"))
+        return Document(source=source, **row, places=places, unread=unread)
+    return None

@@ -236,3 +236,14 @@ def _third(db: Database) -> None:
 def _fourth(db: Database) -> None:
     for statement in _LOGS:
         db.execute(statement)
+
+
+@migrations(name="0005_folders")
+def _fifth(db: Database) -> None:
+    for statement in (
+        "ALTER TABLE documents ADD COLUMN places TEXT /* JSON: line of the text, name, what lines count, from */",
+        "ALTER TABLE documents ADD COLUMN unit TEXT NOT NULL DEFAULT 'lines' /* what its length is counted in */",
+        "ALTER TABLE documents ADD COLUMN units INTEGER /* how many; null for as many as it has lines */",
+        "ALTER TABLE documents ADD COLUMN unread TEXT /* JSON: units that could not be read, and why */",
+    ):
+        db.execute(statement)

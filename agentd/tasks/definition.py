@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from agentd.config import Duration, Section, Yaml, read_yaml, validate
 from agentd.errors import BrokenTask
+from agentd.readers.kinds import Kind
 
 # Bounds of an output schema: what a grammar can be compiled from in no time, and a person can read.
 MAX_SCHEMA_BYTES = 16 * 1024
@@ -59,9 +60,7 @@ class TaskHeader(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="The file's name without `.md`.")
     description: str = Field(min_length=1, description="One line for `agentd tasks list`.")
     model: str = Field("main", description="Which of the config's models does it.")
-    reads: tuple[Literal["markdown", "text"], ...] = Field(
-        ("markdown", "text"), description="What kinds of file it is for."
-    )
+    reads: tuple[Kind, ...] = Field((), description="What kinds of file it is for; all of them by default.")
     max_tokens: int = Field(512, ge=1, le=8192, description="The longest answer, in tokens.")
     time_limit: Duration = Field(300.0, description="The longest time one answer may take.")
     output: dict[str, dict[str, Any]] = Field(

@@ -34,7 +34,7 @@ async def run_task(
     does not fit (nothing is ever cut), `InvalidOutput` for an answer that is empty, off the schema or stopped by
     its bound, and `EngineError` where the engine fails.
     """
-    if document.kind not in task.reads:
+    if task.reads and document.kind not in task.reads:
         raise InputError(
             f"{task.name} reads {' and '.join(task.reads)}, not {document.kind}",
             hint=f"agentd tasks show {task.name}",
@@ -53,7 +53,7 @@ async def run_task(
     info = model.info
     return Result(
         output=parse_output(task, generation, schema),
-        coverage=Coverage(document.lines, document.lines),
+        coverage=Coverage(document.length - len(document.unread), document.length, document.unit),
         model=info.label,
         kv_cache=info.kv_cache,
         fake=info.fake,

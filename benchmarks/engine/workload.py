@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.model import Message, Request
-from agentd.readers.read import to_document
+from agentd.readers.read import read_text
 from agentd.records import Priority
 from agentd.tasks.bind import bind_schema
 from agentd.tasks.library import Library
@@ -81,7 +81,7 @@ def notes(count: int, seed: int = 1, file: Path | None = None) -> list[Job]:
     for index in range(count):
         target = least + (most - least) * index // max(count - 1, 1)
         text = _gather(entries, target)
-        document = to_document(text.encode(), f"note {index}", markdown=True)
+        document = read_text(text.encode(), f"note {index}")
         schema = bind_schema(task.schema, document)
         jobs.append(Job(build_messages(task, document), schema, task.max_tokens, ("tags",)))
     # Lengths mixed, as they lie in a folder.

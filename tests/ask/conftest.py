@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.readers.read import to_document
+from agentd.readers.read import read_text
 from agentd.records import Document
 from agentd.store import queue, results
 from agentd.store.database import Database, Store
@@ -35,6 +35,6 @@ def read_in(store: Store) -> ReadIn:
     """Let a text be read, as a finished job does."""
 
     async def read_in(text: str, source: str = "/notes/a.md") -> None:
-        await store.write(_complete, to_document(text.encode(), source, markdown=True))
+        await store.write(_complete, read_text(text.encode(), source))
 
     return read_in

@@ -43,7 +43,7 @@ async def test_an_answer_cites_the_sentence_with_its_file_and_line(store: Store,
     assert given.to_json() == {
         "answer": "In February.",
         "found": True,
-        "citations": ({"source": "/notes/a.md", "quote": PRUNE, "line": 7, "result_id": 1},),
+        "citations": ({"source": "/notes/a.md", "quote": PRUNE, "line": 7, "result_id": 1, "place": "line 7"},),
     }
     assert (model.asked[0].priority, model.asked[0].shared) == (Priority.INTERACTIVE, 1)
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from agentd.errors import (
     BadEncoding,
     EmptyInput,
     InputError,
+    Malformed,
     NotAFile,
     NotText,
     TooLarge,
@@ -23,8 +24,17 @@ from agentd.errors import (
     Unreadable,
     Vanished,
 )
-from agentd.readers.read import content_of, read_file, to_document
+from agentd.readers.read import Reader, content_of, read_text
 from agentd.records import path_of
+
+READER = Reader()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close() -> Iterator[None]:
+    yield
+    READER.close()
+
 
 BAD_BYTES = [
     ("a.md", b"", EmptyInput, "empty"),
@@ -32,8 +42,8 @@ BAD_BYTES = [
     ("a.md", b"\xef\xbb\xbf", EmptyInput, "empty"),
     ("a.md", b"---\ntitle: x\n---\n", EmptyInput, "front matter and no text"),
     ("a.md", b"\x89PNG\r\n\x1a\n and more", NotText, "a PNG picture"),
-    ("a.txt", b"%PDF-1.7\n", NotText, "a PDF"),
-    ("a.md", b"PK\x03\x04more", NotText, "ZIP"),
+    ("a.txt", b"%PDF-1.7\n", Malformed, "a PDF and is broken"),
+    ("a.md", b"PK\x03\x04more", Malformed, "ZIP"),
     ("a.md", b"GGUF\x03\x00", NotText, "GGUF"),
     ("a.md", b"text\0text", NotText, "NUL bytes"),
     ("a.md", b"\xef\xbb\xbftext\0text", NotText, "NUL bytes"),
@@ -54,7 +64,7 @@ def test_what_is_no_document_is_refused_by_name(
     file = tmp_path / name
     file.write_bytes(raw)
     with pytest.raises(kind, match=reason) as refused:
-        read_file(file)
+        READER.read(file)
     assert type(refused.value) is kind
     assert isinstance(refused.value, InputError)
     assert not refused.value.retryable
@@ -97,14 +107,14 @@ def test_what_is_no_file_is_refused_at_once(
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
     make(tmp_path / "a.md")
     with pytest.raises(kind, match=reason):
-        read_file(tmp_path / "a.md")
+        READER.read(tmp_path / "a.md")
 
 
 def test_paths_that_no_system_takes_are_refused() -> None:
     with pytest.raises(NotAFile):
-        read_file(Path("/tmp/" + "x" * 300))
+        READER.read(Path("/tmp/" + "x" * 300))
     with pytest.raises(Vanished):
-        read_file(Path("/etc/passwd/a.md"))
+        READER.read(Path("/etc/passwd/a.md"))
 
 
 def test_a_file_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
@@ -112,11 +122,11 @@ def test_a_file_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
     with file.open("wb") as sparse:
         sparse.truncate(2 * 1024**3)
     with pytest.raises(TooLarge, match="2,147,483,648 bytes, the limit is 20,971,520"):
-        read_file(file)
+        READER.read(file)
     file.write_text("12345")
-    assert read_file(file, max_bytes=5).text == "12345"
+    assert READER.read(file, max_bytes=5).text == "12345"
     with pytest.raises(TooLarge, match="5 bytes, the limit is 4"):
-        read_file(file, max_bytes=4)
+        READER.read(file, max_bytes=4)
 
 
 def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
@@ -126,10 +136,10 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     # Root may read everything, so the reader drops its rights first.
     code = (
-        "import os, sys; from pathlib import Path; from agentd.readers.read import read_file;"
+        "import os, sys; from pathlib import Path; from agentd.readers.read import Reader;"
         "from agentd.errors import Unreadable\n"
         "os.getuid() or os.setuid(65534)\n"
-        "try: read_file(Path('a.md'))\n"
+        "try: Reader().read(Path('a.md'))\n"
         "except Unreadable as refused: sys.exit('refused: ' + refused.message)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
@@ -148,7 +158,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
 def test_utf_8_and_marked_utf_16_are_read(tmp_path: Path, raw: bytes) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(raw)
-    document = read_file(file)
+    document = READER.read(file)
     assert document.text == "Grüße\nan alle\n"
     assert document.content == hashlib.sha256(raw).hexdigest() == content_of(file)
     assert (document.kind, document.lines, document.source) == ("text", 2, str(file))
@@ -157,7 +167,7 @@ def test_utf_8_and_marked_utf_16_are_read(tmp_path: Path, raw: bytes) -> None:
 def test_a_windows_note_with_a_mark_and_front_matter_keeps_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "a.md"
     file.write_bytes(b"\xef\xbb\xbf---\r\ntitle: x\r\n---\r\n\r\nFifth line.\r\n")
-    document = read_file(file)
+    document = READER.read(file)
     assert document.front_matter == "title: x\r\n"
     assert document.text == "\r\nFifth line.\r\n"
     assert (document.first_line, document.passages[0].line) == (4, 4)
@@ -166,7 +176,7 @@ def test_a_windows_note_with_a_mark_and_front_matter_keeps_its_lines(tmp_path: P
 @pytest.mark.parametrize(("name", "kind"), [("a.md", "markdown"), ("a.MARKDOWN", "markdown"), ("a.txt", "text")])
 def test_the_kind_comes_from_the_name(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / name).write_text("---\na: b\n---\nText\n")
-    document = read_file(tmp_path / name)
+    document = READER.read(tmp_path / name)
     assert document.kind == kind
     assert document.text == ("Text\n" if kind == "markdown" else "---\na: b\n---\nText\n")
 
@@ -175,16 +185,16 @@ def test_the_kind_comes_from_the_name(tmp_path: Path, name: str, kind: str) -> N
 def test_any_name_can_be_read_and_its_errors_stored(tmp_path: Path, name: bytes) -> None:
     file = tmp_path / os.fsdecode(name)
     file.write_text("Text")
-    document = read_file(file)
+    document = READER.read(file)
     document.source.encode()
     assert path_of(document.source) == file
     file.write_bytes(b"\xe9\n")
     with pytest.raises(BadEncoding) as refused:
-        read_file(file)
+        READER.read(file)
     refused.value.message.encode()
     file.unlink()
     with pytest.raises(Vanished) as refused_again:
-        read_file(file)
+        READER.read(file)
     refused_again.value.message.encode()
 
 
@@ -192,14 +202,14 @@ def test_the_next_command_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
     file = tmp_path / "it's $(touch pwned).md"
     file.write_bytes(b"\xe9\n")
     with pytest.raises(BadEncoding) as refused:
-        read_file(file)
+        READER.read(file)
     done = subprocess.run(["sh", "-c", refused.value.hint], cwd=tmp_path, capture_output=True, timeout=30)
     assert done.stdout == "é\n".encode()
     assert not (tmp_path / "pwned").exists()
 
 
 def test_a_text_from_elsewhere_becomes_a_document_too() -> None:
-    document = to_document(b"---\na: b\n---\nText", "stdin", markdown=True)
+    document = read_text(b"---\na: b\n---\nText", "stdin")
     assert (document.text, document.source, document.first_line) == ("Text", "stdin", 4)
 
 
@@ -221,4 +231,4 @@ def test_a_file_that_cannot_be_listed_is_unreadable_and_not_vanished(
 
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(Unreadable, match="Input/output error"):
-        read_file(tmp_path / "a.md")
+        READER.read(tmp_path / "a.md")

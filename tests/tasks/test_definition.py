@@ -26,7 +26,7 @@ def test_a_task_becomes_a_closed_and_bounded_schema(read: ReadTask) -> None:
         "required": ["title", "tags"],
         "additionalProperties": False,
     }
-    assert (task.name, task.model, task.reads) == ("tag", "main", ("markdown", "text"))
+    assert (task.name, task.model, task.reads) == ("tag", "main", ())
     assert task.hints == {"sql": "databases", "home": ""}
     assert task.instructions == "You tag notes."
 

@@ -1,0 +1,41 @@
+"""EPUB books: the chapters in the order in which they are read."""
+
+import posixpath
+import urllib.parse
+from typing import BinaryIO
+
+from lxml import etree
+
+from agentd.errors import Encrypted, Malformed
+from agentd.readers.content import Content, Parts
+from agentd.readers.html import to_text
+from agentd.readers.package import Package, open_package
+
+_CONTAINER = "META-INF/container.xml"
+
+
+def read(file: BinaryIO, name: str) -> Content:
+    """The text of a book; raises `Encrypted` for one with copy protection, and as `package` does."""
+    parts = Parts()
+    with open_package(file, name) as package:
+        if "META-INF/rights.xml" in package.names():
+            raise Encrypted(f"{name} is protected against copying and cannot be read")
+        for number, path in enumerate(_chapters(package, name), 1):
+            parts.add(f"chapter {number}", to_text(package.read(path), f"{name}, {path}"))
+    return parts.content("chapters")
+
+
+def _chapters(package: Package, name: str) -> list[str]:
+    roots = package.parse(_CONTAINER).iter("{*}rootfile")
+    path = next((root.get("full-path") for root in roots if root.get("full-path")), None)
+    if path is None:
+        raise Malformed(f"{name} is incomplete: {_CONTAINER} names no book")
+    book = package.parse(path)
+    items = {item.get("id"): item for item in book.iter("{*}item")}
+    spine = [items[one.get("idref")] for one in book.iter("{*}itemref") if one.get("idref") in items]
+    return [_resolve(path, item) for item in spine if "html" in (item.get("media-type") or "")]
+
+
+def _resolve(path: str, item: etree._Element) -> str:
+    target = urllib.parse.unquote(item.get("href") or "")
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), target))

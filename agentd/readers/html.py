@@ -1,0 +1,125 @@
+"""HTML: the text that a reader of the page would see, without its navigation, scripts and what is hidden.
+
+What is hidden from people is left out for a second reason: it is where instructions for machines are put.
+"""
+
+import re
+from typing import BinaryIO
+
+from lxml import etree
+from lxml import html as lxml_html
+
+from agentd.errors import Malformed
+from agentd.readers.content import Content
+from agentd.records import Place
+
+_FURNITURE = (
+    "//script|//style|//noscript|//template|//nav|//aside|//form|//iframe|//svg|//button|//select"
+    "|/html/body/header|/html/body/footer"
+)
+_ROLES = (
+    "//*[@hidden or @aria-hidden='true' or @role='navigation' or @role='banner' or @role='contentinfo' "
+    "or @role='search' or @role='complementary']"
+)
+_HIDDEN = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d])", re.IGNORECASE
+)
+_MAIN_SHARE = 0.4  # of a page's text, which `main` or `article` must hold to be all that is read
+_HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+# Elements that do not begin a new line; any other does.
+_INLINE = re.compile(
+    "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|img|ins|kbd|label|mark|q|rp|rt|ruby|s|samp|small|span|"
+    "strike|strong|sub|sup|time|tt|u|var|wbr|"
+)
+
+
+def read(file: BinaryIO, name: str) -> Content:
+    """The text of an HTML page; raises `Malformed`. Its headings become places."""
+    text = to_text(file.read(), name)
+    places = [
+        Place(number, f"section “{line.lstrip('# ')}”")
+        for number, line in enumerate(text.split("\n"), 1)
+        if re.match(r"#{1,6} \S", line)
+    ]
+    if places and places[0].line > 1:
+        places.insert(0, Place(1, "beginning"))
+    return Content(text, tuple(places))
+
+
+def to_text(raw: bytes, name: str) -> str:
+    """The readable text of a page, headings marked as in Markdown; raises `Malformed`."""
+    root = _parse(raw, name)
+    title = " ".join((root.findtext(".//title") or "").split())
+    hidden = (element for element in root.xpath("//*[@style]") if _HIDDEN.search(element.get("style")))
+    for element in [*root.xpath(f"{_FURNITURE}|{_ROLES}"), *hidden]:
+        if element.getparent() is not None:
+            element.drop_tree()
+    body = root.find(".//body")
+    text = _render(root if body is None else body)
+    for part in root.xpath("//main|//article"):
+        inner = _render(part)
+        if len(inner) >= _MAIN_SHARE * len(text):
+            text = inner
+            break
+    return text if not title or title in text[:500] else f"# {title}\n\n{text}"
+
+
+def _parse(raw: bytes, name: str) -> lxml_html.HtmlElement:
+    # Without a mark libxml2 takes bytes for Latin-1, which is right only where they are not UTF-8.
+    parser = lxml_html.HTMLParser(
+        no_network=True, huge_tree=False, remove_comments=True, encoding="utf-8" if _is_utf8(raw) else None
+    )
+    try:
+        return lxml_html.document_fromstring(raw, parser=parser)
+    except (etree.LxmlError, ValueError, AssertionError) as broken:
+        raise Malformed(f"{name} begins like HTML and cannot be read: {broken}") from broken
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _render(root: lxml_html.HtmlElement) -> str:
+    """The text of an element: a block a line, paragraphs and headings apart, the cells of a row by bars."""
+    lines = [""]
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        tag = element.tag if isinstance(element.tag, str) else ""
+        begins = event == "start"
+        if tag in ("td", "th"):
+            lines[-1] += " | " if not begins and element.getnext() is not None else ""
+        elif tag == "br":
+            lines += [""] if begins else []
+        elif not _INLINE.fullmatch(tag):
+            apart = tag in _HEADINGS or tag in (
+                "p",
+                "pre",
+                "table",
+                "ul",
+                "ol",
+                "blockquote",
+                "section",
+                "article",
+            )
+            _break(lines, apart=apart)
+            if begins:
+                lines[-1] += "- " if tag == "li" else _HEADINGS.get(tag, "")
+        text = element.text if begins else element.tail if element is not root else None
+        if text and tag == "pre" and begins:
+            lines += text.strip("\n").split("\n")
+        elif text:
+            folded = re.sub(r"\s+", " ", text)
+            lines[-1] += folded if lines[-1][-1:] not in ("", " ") else folded.lstrip()
+    tidy = (line.strip() if not line.startswith("  ") else line.rstrip() for line in lines)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(tidy)).strip("\n")
+
+
+def _break(lines: list[str], *, apart: bool) -> None:
+    """Begin a new line, after a blank one where what follows stands apart."""
+    if lines[-1].strip():
+        lines.append("")
+    if apart and len(lines) > 1 and lines[-2].strip():
+        lines.append("")

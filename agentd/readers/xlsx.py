@@ -1,0 +1,70 @@
+"""Excel workbooks: every sheet, a row a line; formulas by the value that was saved with them."""
+
+import datetime
+import warnings
+import zipfile
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+import openpyxl
+
+from agentd.errors import Malformed
+from agentd.readers.content import Content, Parts
+from agentd.readers.package import open_package
+
+# openpyxl has no error of its own for a part that is not as it should be.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, zipfile.BadZipFile)
+
+
+def read(file: BinaryIO, name: str) -> Content:
+    """The text of a workbook; raises `Malformed`, and as `package` does."""
+    with open_package(file, name):
+        pass  # its bounds hold; openpyxl reads the sheets row by row
+    file.seek(0)
+    parts = Parts()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and extensions that are of no use here
+            workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            for sheet in workbook.worksheets:
+                hidden = "" if sheet.sheet_state == "visible" else " (hidden)"
+                _add_sheet(parts, f"sheet {sheet.title}{hidden}", sheet.iter_rows(values_only=True))
+            units = len(workbook.worksheets)
+            workbook.close()
+    except _BROKEN as broken:
+        raise Malformed(f"{name} is damaged: {type(broken).__name__}: {broken}") from broken
+    content = parts.content("sheets")
+    return Content(content.text, content.places, content.unit, units)
+
+
+def _add_sheet(parts: Parts, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Add the rows that hold something; each run of them without a gap is a place of its own."""
+    run: list[str] = []
+    first = 1
+    added = False
+    for number, row in enumerate(rows, 1):
+        line = " | ".join(_cell(value) for value in row).rstrip(" |")
+        if line and not run:
+            first = number
+        if line:
+            run.append(line)
+        elif run:
+            parts.add(name, "\n".join(run), "row", first)
+            run, added = [], True
+    if run or not added:
+        parts.add(name, "\n".join(run), "row", first)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.10g}"
+        case datetime.datetime() if value.time() == datetime.time():
+            return value.date().isoformat()
+        case datetime.datetime():
+            return value.isoformat(" ", "seconds")
+    return " ".join(str(value).split())
