@@ -77,6 +77,7 @@ class Job:
     not_before: str  # when it may be tried (again)
     started: str | None
     finished: str | None
+    progress: str | None = None  # how far a long document is, while it runs: "12/40 parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,12 @@ class Coverage:
     seen: int
     total: int
     unit: str = "lines"
+    tokens: int = 0  # of the document, where it was read in parts
+    missing: tuple[str, ...] = ()  # what was not seen, and why
 
     def __str__(self) -> str:
-        return f"{self.seen:,}/{self.total:,} {self.unit}"
+        tokens = f", {self.tokens:,} tokens" if self.tokens else ""
+        return f"{self.seen:,}/{self.total:,} {self.unit}{tokens}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,10 @@ class Result:
     engine_seconds: float = 0.0  # its share of the engine's steps; 0 where nobody measured it
     # By property that was chosen by score, the probability of each choice.
     probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
+    # By property that was chosen by evidence, what spoke for its values and for the next best.
+    why: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    # By path in the output, such as `key_points/0`, where a quoted sentence stands in the document.
+    places: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

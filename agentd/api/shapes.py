@@ -6,7 +6,7 @@ from here.
 
 from typing import Any, TypedDict
 
-from agentd.records import Job
+from agentd.records import Job, JobState
 from agentd.store.outlook import Place
 from agentd.store.results import StoredResult
 
@@ -31,6 +31,7 @@ class JobShape(TypedDict):
     finished: str | None
     position: int | None  # in the queue of its model, from 1; null unless it is queued
     eta_seconds: float | None  # of work until a queued job is done; null before the first result of its model
+    progress: str | None  # how far a running job on a long document is: "12/40 parts"
 
 
 class CoverageShape(TypedDict):
@@ -38,7 +39,9 @@ class CoverageShape(TypedDict):
 
     seen: int
     total: int
-    unit: str  # lines
+    unit: str  # lines, pages, slides, sheets, rows …
+    tokens: int  # of a document that was read in parts; 0 for one that was read whole
+    missing: list[str]  # what was not seen, and why
 
 
 class TokensShape(TypedDict):
@@ -67,6 +70,10 @@ class ResultShape(TypedDict):
     seconds: float  # from the first step of the answer to its last
     engine_seconds: float  # its share of the engine's steps; 0 where nobody measured it
     probabilities: dict[str, dict[str, float]]  # of each choice, by property that was chosen by score
+    why: dict[
+        str, list[dict[str, Any]]
+    ]  # by property that was chosen by evidence: values, and what spoke for each
+    places: dict[str, str]  # by path in the output, such as `key_points/0`, where the quote stands: "page 3"
 
 
 class CitationShape(TypedDict):
@@ -248,6 +255,7 @@ def job_shape(job: Job, place: Place | None = None) -> JobShape:
         "finished": job.finished,
         "position": place.position if place else None,
         "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
+        "progress": job.progress if job.state is JobState.RUNNING else None,
     }
 
 
@@ -262,7 +270,13 @@ def result_shape(stored: StoredResult, *, stale: bool) -> ResultShape:
         "source": stored.source,
         "output": result.output,
         "model": result.model,
-        "coverage": {"seen": coverage.seen, "total": coverage.total, "unit": coverage.unit},
+        "coverage": {
+            "seen": coverage.seen,
+            "total": coverage.total,
+            "unit": coverage.unit,
+            "tokens": coverage.tokens,
+            "missing": list(coverage.missing),
+        },
         "created": stored.created,
         "stale": stale,
         "fake": result.fake,
@@ -271,4 +285,6 @@ def result_shape(stored: StoredResult, *, stale: bool) -> ResultShape:
         "seconds": round(result.seconds, 3),
         "engine_seconds": round(result.engine_seconds, 3),
         "probabilities": result.probabilities,
+        "why": result.why,
+        "places": result.places,
     }

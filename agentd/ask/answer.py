@@ -15,12 +15,13 @@ from typing import Any
 from agentd.ask.words import has_digit, missing_words, negates, terms
 from agentd.errors import InvalidOutput
 from agentd.model import WORDS_OF, Message, Model, OnText, Request
+from agentd.readers.quotes import find_quote
 from agentd.readers.sentences import flat, said_in, widen
 from agentd.records import Priority
 from agentd.store import documents, search
 from agentd.store.database import Database, Store
 from agentd.store.search import Hit
-from agentd.tasks.run import parse_json
+from agentd.tasks.asking import parse_json
 
 log = logging.getLogger("agentd.ask")
 
@@ -209,18 +210,16 @@ def is_supported(answer: str, quoted: str, question: str) -> bool:
 
 def _cite(db: Database, quote: str, hit: Hit) -> Citation | None:
     """Find the quote in the stored document and widen it to whole sentences; None where it is not there."""
-    words = quote.split()
     document = documents.load_document(db, hit.content, hit.source)
-    if document is None or not words:
+    if document is None:
         return None
     text = document.text
     lines_before = hit.line - document.first_line
     offset = sum(len(line) + 1 for line in text.split("\n")[:lines_before])
-    pattern = re.compile(r"\s+".join(map(re.escape, words)))
-    match = pattern.search(text, offset) or pattern.search(text)
-    if match is None:
+    found = find_quote(text, quote, offset)
+    if found is None:
         return None
-    begin, end = widen(text, match.start(), match.end())
+    begin, end = widen(text, *found)
     begin = end - len(text[begin:end].lstrip())  # the line is that of the first word
     line = document.first_line + text.count("\n", 0, begin)
     place = document.where(line - document.first_line + 1)

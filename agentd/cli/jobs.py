@@ -116,7 +116,7 @@ async def _shapes(agent: Agent, found: list[Job]) -> list[JobShape]:
 
 
 def _state(job: JobShape) -> Text:
-    place = _place(job)
+    place = job["progress"] or _place(job)
     return state_text(job["state"]).append(f" {place}" if place else "", "dim")
 
 

@@ -9,7 +9,7 @@ from agentd.api.shapes import ResultShape, result_shape
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table
-from agentd.cli.text import local_time, output_line, percent, short_source
+from agentd.cli.text import coverage_text, local_time, output_line, percent, short_source, why_text
 from agentd.config import parse_duration
 from agentd.daemon.agent import Agent
 from agentd.store import results as store_results
@@ -79,11 +79,14 @@ def show(result_id: int, as_json: bool) -> None:
         ("source", result["source"]),
         ("created", local_time(result["created"])),
         ("model", f"{result['model']}, KV cache {result['kv_cache']}{fake}"),
-        ("coverage", f"{coverage['seen']:,}/{coverage['total']:,} {coverage['unit']}"),
+        ("coverage", coverage_text(coverage)),
+        *(("missing", told) for told in coverage["missing"]),
         ("tokens", f"{tokens['input']:,} in ({tokens['cached']:,} cached), {tokens['output']:,} out"),
         ("time", f"{result['seconds']:.1f} s{_share(result)}"),
     ]
     facts += [("scored", _choices(name, weights)) for name, weights in result["probabilities"].items()]
+    facts += [(f"why {name}", told) for name, values in result["why"].items() for told in map(why_text, values)]
+    facts += [("place", f"{path}: {place}") for path, place in result["places"].items()]
     for name, value in facts:
         click.echo(f"{name:<9} {plain(value)}")
     print_json(result["output"])

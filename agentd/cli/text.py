@@ -84,6 +84,27 @@ def memory_text(device: Any) -> str:
     return f"{device['device']}: {taken}"
 
 
+def coverage_text(coverage: Any) -> str:
+    """How much of an input was seen: a `CoverageShape`, in a line."""
+    tokens = f", {coverage['tokens']:,} tokens in parts" if coverage["tokens"] else ""
+    return f"{coverage['seen']:,}/{coverage['total']:,} {coverage['unit']}{tokens}"
+
+
+def why_text(value: Any) -> str:
+    """What spoke for a value that was chosen by evidence, or against one that was not, in a line."""
+    words, notes, model = value["words"], value["notes"], value["model"]
+    told = []
+    if words["found"]:
+        told.append(f"its words {', '.join(words['found'])} (+{words['nats']:g})")
+    if notes["tagged"]:
+        like = ", ".join(short_source(source) for source in notes["similar"])
+        told.append(f"{notes['tagged']:,} notes have it ({notes['nats']:+g}{'; like ' + like if like else ''})")
+    if model["nats"]:
+        told.append(f"the model ({model['nats']:+g})")
+    lead = value["value"] if value["chosen"] else f"not {value['value']}"
+    return f"{lead} {value['nats']:+g}: {'; '.join(told) or 'nothing speaks for it'}"
+
+
 def cite(source: str, place: str) -> str:
     """Where a quote stands: `notes/a.md:12`, `report.pdf, page 3`."""
     kind, _, number = place.rpartition(" ")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.daemon.settings import Config, load_config
+from agentd.daemon.vault import Vault
 from agentd.engine import weights
 from agentd.engine.choice import Choice
 from agentd.engine.client import EngineClient
@@ -47,6 +48,7 @@ class Agent:
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
         }
+        self._vaults = [Vault(watch, store) for watch in config.watch]
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.identities: dict[str, str] = {}
         self.choices: dict[str, StoredChoice] = {}  # by model, what was measured best on this machine
@@ -69,6 +71,15 @@ class Agent:
         """The task's hash with the model it would run on now."""
         # The file may have been mended or replaced since the start: what was loaded last is the truth.
         return task_hash(task, self.engines[task.model].sha256 or self.identities[task.model])
+
+    def vault(self, source: str, task: str) -> Vault | None:
+        """The vault in which a file lies: the innermost watched folder, one of the same task before others."""
+        inside = [
+            (watch.task == task, len(str(watch.path)), vault)
+            for watch, vault in zip(self.config.watch, self._vaults, strict=True)
+            if not is_stored(source) and path_of(source).is_relative_to(vault.root)
+        ]
+        return max(inside, key=lambda row: row[:2])[2] if inside else None
 
     def engine(self, name: str) -> EngineClient:
         """The engine of a model; raises `NotFound`."""

@@ -23,9 +23,9 @@ from agentd.readers.read import read_text
 from agentd.records import Document, Priority
 from agentd.store import choices, documents, results
 from agentd.store.choices import StoredChoice
+from agentd.tasks.asking import build_request
 from agentd.tasks.bind import bind_schema
 from agentd.tasks.definition import Task
-from agentd.tasks.run import build_request
 
 MOST_REQUESTS = 24
 LEAST_WORDS = 30  # of a paragraph that is worth a prompt of its own

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 
 from agentd.daemon.agent import Agent, now
+from agentd.daemon.progress import JobProgress
 from agentd.errors import (
     AgentdError,
     InputError,
@@ -36,7 +37,10 @@ async def process_one(agent: Agent, job: Job) -> None:
             agent.added.set()
             return
         document = await read_input(agent, job)
-        result = await run_task(task, document, agent.engines[task.model], job.priority)
+        progress = JobProgress(agent.store, job.id)
+        model = agent.engines[task.model]
+        vault = agent.vault(job.source, task.name)
+        result = await run_task(task, document, model, job.priority, progress=progress, vault=vault)
         await check_unchanged(agent, job.source, document.content)
         task_hash = agent.hash(task)
         await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now())

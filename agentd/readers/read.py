@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from agentd.errors import EmptyInput, InputError, NotAFile, TooLarge, Unreadable, Vanished
+from agentd.errors import EmptyInput, InputError, NotAFile, NotText, TooLarge, Unreadable, Vanished
 from agentd.readers.children import Children
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
@@ -25,6 +25,7 @@ from agentd.records import Document, source_of, stdin_source
 
 MAX_BYTES = 20 * 1024**2
 SMALL_BYTES = 1024**2  # of text that is read in this process
+_PLAIN = ("markdown", "text")
 
 
 class Reader:
@@ -35,20 +36,32 @@ class Reader:
 
     def read(self, path: Path, max_bytes: int = MAX_BYTES) -> Document:
         """The document at `path`; raises a kind of `InputError` that names what is wrong with it."""
-        source = source_of(path)
         with _open(path, max_bytes) as file:
             digest = _digest(file, path, max_bytes)
             file.seek(0)
             kind = sniff(file, str(path))
-            if kind in ("markdown", "text") and os.fstat(file.fileno()).st_size <= SMALL_BYTES:
-                content = Content(decode(file.read(), source))
+            if kind in _PLAIN and os.fstat(file.fileno()).st_size <= SMALL_BYTES:
+                content = Content(decode(file.read(), source_of(path)))
             else:
                 content = self._children.read(kind, file, str(path))
-        return to_document(content, digest, source, kind)
+        return to_document(content, digest, source_of(path), kind)
 
     def close(self) -> None:
         """End what reading has started."""
         self._children.close()
+
+
+def read_small(path: Path) -> Document:
+    """The document at `path` if it is small Markdown or plain text; raises a kind of `InputError`."""
+    with _open(path, SMALL_BYTES) as file:
+        raw = file.read(SMALL_BYTES + 1)
+        file.seek(0)
+        kind = sniff(file, str(path))
+    if kind not in _PLAIN:
+        raise NotText(f"{path} is neither Markdown nor plain text")
+    return to_document(
+        Content(decode(raw, source_of(path))), hashlib.sha256(raw).hexdigest(), source_of(path), kind
+    )
 
 
 def to_document(content: Content, digest: str, source: str, kind: str) -> Document:

@@ -1,7 +1,9 @@
 """Sentences of a text, and where they stand in it, told by punctuation and layout alone."""
 
 import re
+import textwrap
 
+LONGEST = 400  # characters of a sentence; legal prose has longer ones, tables and word lists have no stops at all
 LONGEST_HEADING = 8  # words; a longer line without a stop is a sentence that lacks one
 
 # Where a sentence ends: after its stop, at a blank line, after a heading or an underline, before a list item.
@@ -10,8 +12,15 @@ _LIST_ITEM = re.compile(r"(?:[-*>]|\d+[.)])\s")
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, white space folded; headings and list items are sentences of their own."""
-    return [said for part in _BREAK.split(text) if (said := flat(part))]
+    """The sentences of a text, white space folded; headings and list items are sentences of their own.
+
+    What has no stop for longer than `LONGEST` characters is cut at a space.
+    """
+    return [piece for part in _BREAK.split(text) for piece in _wrap(flat(part))]
+
+
+def _wrap(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, LONGEST, break_on_hyphens=False)
 
 
 def is_heading(sentence: str) -> bool:

@@ -170,6 +170,22 @@ CREATE TABLE log_findings (
     "CREATE INDEX results_of_source ON results (source, id)",
 )
 
+_VAULT_NOTES = """
+CREATE TABLE vault_notes (
+  id INTEGER PRIMARY KEY,
+  root TEXT NOT NULL,        -- the watched folder
+  source TEXT NOT NULL,
+  inode INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  content TEXT NOT NULL,     -- sha256 of the file
+  title TEXT NOT NULL,
+  text TEXT NOT NULL,
+  tags TEXT NOT NULL,        -- JSON: those that its owner gave it
+  UNIQUE (root, source)
+) STRICT
+"""
+
 _TEXT_INDEX = """
 CREATE VIRTUAL TABLE {table}_fts USING fts5
   (text, content='{table}', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')
@@ -245,5 +261,16 @@ def _fifth(db: Database) -> None:
         "ALTER TABLE documents ADD COLUMN unit TEXT NOT NULL DEFAULT 'lines' /* what its length is counted in */",
         "ALTER TABLE documents ADD COLUMN units INTEGER /* how many; null for as many as it has lines */",
         "ALTER TABLE documents ADD COLUMN unread TEXT /* JSON: units that could not be read, and why */",
+        "ALTER TABLE jobs ADD COLUMN progress TEXT /* how far a long document is, while it runs */",
+        "ALTER TABLE results ADD COLUMN why TEXT /* JSON: property, what spoke for its values */",
+        "ALTER TABLE results ADD COLUMN places TEXT /* JSON: path in the output, where the quote stands */",
+        "ALTER TABLE results ADD COLUMN tokens INTEGER /* of a document that was read in parts */",
+        "ALTER TABLE results ADD COLUMN missing TEXT /* JSON: what was not seen, and why */",
+        "CREATE TABLE parts (job_id INTEGER NOT NULL REFERENCES jobs (id), key TEXT NOT NULL, "
+        "output TEXT NOT NULL, tokens INTEGER NOT NULL, generation TEXT NOT NULL, "
+        "PRIMARY KEY (job_id, key)) STRICT, WITHOUT ROWID",
+        _VAULT_NOTES,
+        _TEXT_INDEX.format(table="vault_notes"),
+        *(trigger.format(table="vault_notes") for trigger in _KEEP_INDEXED),
     ):
         db.execute(statement)

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from agentd.errors import NotFound, Superseded
 from agentd.records import Coverage, Document, Job, Result, timestamp
-from agentd.store import queue
+from agentd.store import parts, queue
 from agentd.store.documents import keep_document
 
 
@@ -41,6 +41,7 @@ def complete(
     # The file may have moved while the model worked: the row knows where it is now.
     source = queue.get(db, job.id).source
     keep_document(db, document)
+    parts.forget(db, job.id)
     row = {
         "job_id": job.id,
         "task": job.task,
@@ -61,7 +62,11 @@ def complete(
         "seconds": result.seconds,
         "created": timestamp(now),
         "engine_seconds": result.engine_seconds,
-        "probabilities": json.dumps(result.probabilities, ensure_ascii=False) if result.probabilities else None,
+        "probabilities": _json(result.probabilities),
+        "why": _json(result.why),
+        "places": _json(result.places),
+        "tokens": result.coverage.tokens,
+        "missing": _json(result.coverage.missing),
     }
     marks = ", ".join("?" * len(row))
     sql = f"INSERT INTO results ({', '.join(row)}) VALUES ({marks}) RETURNING id"
@@ -116,6 +121,10 @@ def write_view(db: Database, task: str, properties: Iterable[str]) -> None:
     )
 
 
+def _json(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if value else None
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -141,7 +150,10 @@ def _stored(row: dict[str, Any]) -> StoredResult:
         created=row["created"],
         result=Result(
             output=json.loads(row["output"]),
-            coverage=Coverage(row["seen"], row["total"], row["unit"]),
+            coverage=Coverage(
+                *(row["seen"], row["total"], row["unit"], row["tokens"] or 0),
+                missing=tuple(json.loads(row["missing"] or "[]")),
+            ),
             model=row["model"],
             kv_cache=row["kv_cache"],
             fake=bool(row["fake"]),
@@ -151,5 +163,7 @@ def _stored(row: dict[str, Any]) -> StoredResult:
             seconds=row["seconds"],
             engine_seconds=row["engine_seconds"] or 0.0,  # null in rows of before it was measured
             probabilities=json.loads(row["probabilities"] or "{}"),
+            why=json.loads(row["why"] or "{}"),
+            places=json.loads(row["places"] or "{}"),
         ),
     )

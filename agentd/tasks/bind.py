@@ -16,7 +16,12 @@ def bind_schema(schema: dict[str, Any], document: Document) -> dict[str, Any]:
 
     A list of sentences takes them in their order, each once; a document with fewer gives fewer.
     """
-    return _bind(schema, said_in(document.text))
+    return bind_sentences(schema, said_in(document.text))
+
+
+def bind_sentences(schema: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
+    """The schema with these sentences to choose from."""
+    return _bind(schema, sentences)
 
 
 def _bind(schema: dict[str, Any], sentences: list[str]) -> dict[str, Any]:

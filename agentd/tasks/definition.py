@@ -47,6 +47,8 @@ _KEYWORDS: dict[str, type | tuple[type, ...]] = {
     "from": str,
     "decide": str,
 }
+# What means something here, and nothing in JSON Schema, or is put together anew.
+_OWN_KEYWORDS = ("optional", "decide", "items", "properties")
 # What a string with `from: document` is until a document is there: see `bind`.
 FROM_DOCUMENT = "x-from-document"
 _TYPES = ("string", "integer", "number", "boolean", "array", "object")
@@ -68,7 +70,9 @@ class TaskHeader(Section):
         description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
         "`vocabulary: NAME` stands for the words of that vocabulary of the config; a string with "
         "`from: document` is one sentence of the document, word for word; an `enum` or a `vocabulary` with "
-        "`decide: score` is chosen by how likely each choice is as a whole, and the result says how likely.",
+        "`decide: score` is chosen by how likely each choice is as a whole, and the result says how likely; a "
+        "`vocabulary` or a list of its words with `decide: evidence` is chosen by the words of the document, the "
+        "notes that already have them and the model's scores together, and the result says why.",
     )
 
 
@@ -80,13 +84,27 @@ class Task:
     description: str
     model: str  # the config's name of a model
     reads: tuple[str, ...]
-    schema: dict[str, Any]  # JSON Schema of the answer, vocabularies filled in
+    schema: dict[str, Any]  # JSON Schema of the output, vocabularies filled in
     decide: tuple[str, ...]  # its properties that are chosen by score
+    evidence: tuple[str, ...]  # its properties that are chosen by evidence, for which scores are a part
     hints: dict[str, str]  # what each word of a vocabulary means
     instructions: str
     max_tokens: int
     seconds: float
     file: Path
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """JSON Schema of what the model is asked: one word of each vocabulary that evidence chooses from."""
+        kinds = self.schema["properties"]
+        chosen = {name: {"enum": choices(kinds[name])} for name in self.evidence}
+        return self.schema | {"properties": kinds | chosen}
+
+
+def choices(schema: dict[str, Any]) -> list[Any]:
+    """The choices of an enum, or of the items of a list of them."""
+    found: list[Any] = schema["items"]["enum"] if "items" in schema else schema["enum"]
+    return found
 
 
 def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str]]) -> Task:
@@ -113,7 +131,8 @@ def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str
         model=header.model,
         reads=header.reads,
         schema=schema,
-        decide=tuple(name for name, value in header.output.items() if "decide" in value),
+        decide=tuple(name for name, value in header.output.items() if value.get("decide") == "score"),
+        evidence=tuple(name for name, value in header.output.items() if value.get("decide") == "evidence"),
         hints=compiler.hints,
         instructions=instructions,
         max_tokens=header.max_tokens,
@@ -163,7 +182,7 @@ class _Schema:
             return self._enum(raw["enum"], place)
         if "const" in raw:
             return {"const": raw["const"]}
-        kept = {key: value for key, value in raw.items() if key not in ("optional", "items", "properties")}
+        kept = {key: value for key, value in raw.items() if key not in _OWN_KEYWORDS}
         match raw.get("type"):
             case "object":
                 inner = raw.get("properties")
@@ -215,8 +234,19 @@ class _Schema:
 
     def _check_decide(self, raw: Mapping[str, Any], place: Place) -> None:
         here = (*place, "decide")
-        if raw["decide"] != "score":
-            raise self._yaml.fail(here, f"`decide` may be `score`, not `{raw['decide']}`")
+        if raw["decide"] not in ("score", "evidence"):
+            raise self._yaml.fail(here, f"`decide` may be `score` or `evidence`, not `{raw['decide']}`")
+        if raw["decide"] == "evidence":
+            items = raw.get("items")
+            if len(place) > len(("output", "NAME")) or "vocabulary" not in (items if items else raw):
+                raise self._yaml.fail(
+                    here,
+                    "`decide: evidence` is for words of a vocabulary directly under `output`, such as "
+                    f"{place[1]}: {{type: array, items: {{vocabulary: tags}}, maxItems: 3, decide: evidence}}",
+                )
+            if raw.get("optional"):
+                raise self._yaml.fail(here, "`decide: evidence` always says something: leave out `optional`")
+            return
         if len(place) > len(("output", "NAME")) or not {"enum", "vocabulary"} & raw.keys():
             raise self._yaml.fail(
                 here,

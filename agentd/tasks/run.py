@@ -1,25 +1,35 @@
-"""One run of one task on one document: prompt, fit, answer, validation. A result or a named error.
+"""One run of one task on one document: prompt, fit, answer, evidence, places. A result or a named error.
 
-What a model answers is never trusted: it was held to the schema while it was generated, and is validated here
-all the same. Queues, files and processes are not known here.
+A document that is longer than the model's room is read in parts, see `long`. Queues, files and processes are not
+known here.
 """
 
-import hashlib
-import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
-
-from agentd.errors import InputError, InvalidOutput, TooLong
-from agentd.model import Generation, Model, Request
+from agentd.errors import InputError
+from agentd.model import Generation, Model, ModelInfo
+from agentd.readers.quotes import find_quote, line_at
 from agentd.records import Coverage, Document, Priority, Result
+from agentd.tasks.asking import build_request, parse_output
 from agentd.tasks.bind import bind_schema
-from agentd.tasks.definition import Task
-from agentd.tasks.prompt import build_messages
+from agentd.tasks.definition import FROM_DOCUMENT, Task
+from agentd.tasks.evidence import EMPTY_VAULT, Vault, choose, explain, read_note, weigh_tags
+from agentd.tasks.long import Failure, LongRun, Progress, Unkept
+from agentd.tasks.words import words_of_tag
 
 MOST_CHARACTERS = 32  # of a text to a token, on average: eight times what tokenizers reach on prose
-# What choices by score are compared with, so that a choice that the model likes whatever it reads gains nothing.
-_EMPTY = Document("", hashlib.sha256(b"").hexdigest(), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the model said, of the whole document or of its parts."""
+
+    output: dict[str, Any]
+    probabilities: dict[str, dict[str, float]]
+    coverage: Coverage
+    generations: tuple[Generation, ...]
 
 
 async def run_task(
@@ -27,112 +37,124 @@ async def run_task(
     document: Document,
     model: Model,
     priority: Priority = Priority.TRIGGERED,
+    *,
+    progress: Progress | None = None,
+    vault: Vault | None = None,
 ) -> Result:
     """What the model makes of the document.
 
-    Raises `InputError` for a kind of document that the task does not read, `TooLong` where the whole document
-    does not fit (nothing is ever cut), `InvalidOutput` for an answer that is empty, off the schema or stopped by
-    its bound, and `EngineError` where the engine fails.
+    Raises `InputError` for a kind of document that the task does not read, `TooLong` where there is no room for
+    any part of it, `InvalidOutput` for an answer that is empty, off the schema or stopped by its bound, and
+    `EngineError` where the engine fails.
     """
     if task.reads and document.kind not in task.reads:
         raise InputError(
             f"{task.name} reads {' and '.join(task.reads)}, not {document.kind}",
             hint=f"agentd tasks show {task.name}",
         )
+    whole = await _ask_whole(task, document, model, priority)
+    answer = whole or await _ask_parts(task, document, model, progress or Unkept())
+    chosen, why = await _choose(task, document, answer, vault)
+    output = answer.output | chosen
+    return _result(model.info, answer, output, why, locate(document, output, task.schema))
+
+
+async def _ask_whole(task: Task, document: Document, model: Model, priority: Priority) -> _Answer | None:
+    """The answer to one request about all of it; None where that does not fit."""
     room = model.info.context - task.max_tokens
-    least = len(document.text) // MOST_CHARACTERS
-    if least > room:
-        # Not worth a prompt of megabytes: no tokenizer makes so few tokens of it.
-        raise _too_long(task, f"more than {least:,}", room, model.info.context)
-    schema = bind_schema(task.schema, document)
+    if len(document.text) // MOST_CHARACTERS > room:
+        return None  # not worth a prompt of megabytes: no tokenizer makes so few tokens of it
+    schema = bind_schema(task.asked, document)
     request = build_request(task, document, schema, priority)
-    rendered = await model.render(request.messages, priority)
-    if rendered.tokens > room:
-        raise _too_long(task, f"{rendered.tokens:,}", room, model.info.context)
+    if (await model.render(request.messages, priority)).tokens > room:
+        return None
     generation = await model.generate(request)
-    info = model.info
+    coverage = Coverage(document.length - len(document.unread), document.length, document.unit, 0, document.unread)
+    output = parse_output(task, generation, schema)
+    return _Answer(output, generation.probabilities, coverage, (generation,))
+
+
+async def _ask_parts(task: Task, document: Document, model: Model, progress: Progress) -> _Answer:
+    done = await LongRun(task, document, model, progress).run()
+    lost = [_told(document, failure) for failure in done.failures]
+    missed = sum(_units(document, failure.part.line, failure.part.last_line) for failure in done.failures)
+    seen = max(document.length - len(document.unread) - missed, 0)
+    coverage = Coverage(seen, document.length, document.unit, done.tokens, (*document.unread, *lost))
+    return _Answer(done.output, done.probabilities, coverage, done.generations)
+
+
+async def _choose(
+    task: Task, document: Document, answer: _Answer, vault: Vault | None
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """What is chosen by evidence, and why."""
+    chosen: dict[str, Any] = {}
+    why: dict[str, list[dict[str, Any]]] = {}
+    for name in task.evidence:
+        kind = task.schema["properties"][name]
+        several = "items" in kind
+        tags = {str(tag): task.hints.get(str(tag), "") for tag in (kind["items"] if several else kind)["enum"]}
+        note = read_note(document)
+        words = [word for tag, meaning in tags.items() for word in words_of_tag(tag, meaning)]
+        view = await vault.look(document, list(tags), words) if vault else EMPTY_VAULT
+        weighed = weigh_tags(tags, note, view, answer.probabilities.get(name, {}))
+        least, most = (kind.get("minItems", 0), kind["maxItems"]) if several else (1, 1)
+        fitting = choose(weighed, least, most)
+        chosen[name] = [one.tag for one in fitting] if several else fitting[0].tag
+        why[name] = explain(weighed, fitting, view)
+    return chosen, why
+
+
+def _result(
+    info: ModelInfo,
+    answer: _Answer,
+    output: dict[str, Any],
+    why: dict[str, list[dict[str, Any]]],
+    places: dict[str, str],
+) -> Result:
+    all_of = answer.generations
     return Result(
-        output=parse_output(task, generation, schema),
-        coverage=Coverage(document.length - len(document.unread), document.length, document.unit),
+        output=output,
+        coverage=answer.coverage,
         model=info.label,
         kv_cache=info.kv_cache,
         fake=info.fake,
-        tokens_in=generation.tokens_in,
-        tokens_cached=generation.tokens_cached,
-        tokens_out=generation.tokens_out,
-        seconds=generation.seconds,
-        engine_seconds=generation.engine_seconds,
-        probabilities=generation.probabilities,
+        tokens_in=sum(one.tokens_in for one in all_of),
+        tokens_cached=sum(one.tokens_cached for one in all_of),
+        tokens_out=sum(one.tokens_out for one in all_of),
+        seconds=math.fsum(one.seconds for one in all_of),
+        engine_seconds=math.fsum(one.engine_seconds for one in all_of),
+        probabilities=answer.probabilities,
+        why=why,
+        places=places,
     )
 
 
-def build_request(task: Task, document: Document, schema: dict[str, Any], priority: Priority) -> Request:
-    """What a model is asked, to do a task on a document for which its `schema` is bound; it may not fit."""
-    return Request(
-        build_messages(task, document),
-        schema,
-        task.max_tokens,
-        task.seconds,
-        priority,
-        shared=1,
-        decide=task.decide,
-        empty=build_messages(task, _EMPTY) if task.decide else (),
-    )
+def locate(document: Document, output: Any, schema: dict[str, Any], path: str = "") -> dict[str, str]:
+    """Where each sentence of the document stands that an output quotes, by its path, such as `key_points/0`."""
+    if FROM_DOCUMENT in schema:
+        found = find_quote(document.text, output)
+        return {path: document.where(line_at(document.text, found[0]))} if found else {}
+    inner: list[tuple[str, Any, dict[str, Any]]] = []
+    if isinstance(output, dict) and "properties" in schema:
+        inner = [(name, value, schema["properties"][name]) for name, value in output.items()]
+    elif isinstance(output, list) and "items" in schema:
+        inner = [(str(index), value, schema["items"]) for index, value in enumerate(output)]
+    places: dict[str, str] = {}
+    for name, value, kind in inner:
+        places |= locate(document, value, kind, f"{path}/{name}" if path else name)
+    return places
 
 
-def _too_long(task: Task, needed: str, room: int, context: int) -> TooLong:
-    return TooLong(
-        f"needs {needed} tokens, room for {max(room, 0):,} "
-        f"(context {context:,}, answer up to {task.max_tokens:,})",
-        hint=f"split the document, or raise models.{task.model}.context in the config",
-    )
+def _units(document: Document, first: int, last: int) -> int:
+    """How many units of a document stand on these lines of its text, those that only begin or end there too."""
+    if document.units is None:
+        return last - first + 1
+    begun = [index for index, place in enumerate(document.places) if place.line <= last]
+    before = [index for index in begun if document.places[index].line <= first]
+    return len(begun) - len(before) + bool(before)
 
 
-def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> dict[str, Any]:
-    """The answer as an object of the (bound) schema; raises `InvalidOutput` with what is wrong with it."""
-    hint = f"agentd tasks show {task.name}"
-    if generation.stop == "length":
-        raise InvalidOutput(
-            f"the answer was cut at its bound of {task.max_tokens:,} tokens: raise max_tokens", hint=hint
-        )
-    output: dict[str, Any] = parse_json(generation.text, schema, hint)
-    blank = [name for name in schema["required"] if _is_blank(output[name])]
-    if blank:
-        raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
-    return output
-
-
-def parse_json(text: str, schema: dict[str, Any], hint: str) -> Any:
-    """A model's answer, valid by its schema; raises `InvalidOutput`. A choice that is listed twice counts once."""
-    try:
-        output = json.loads(text)
-        # Half of a surrogate pair is JSON, and no text that can be stored.
-        json.dumps(output, ensure_ascii=False).encode()
-        output = _each_choice_once(output, schema)
-        # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
-        jsonschema.Draft202012Validator(schema).validate(output)
-    except ValueError as broken:
-        raise InvalidOutput(f"the answer is not JSON: {broken}", hint=hint) from broken
-    except jsonschema.ValidationError as broken:
-        place = ".".join(str(part) for part in broken.absolute_path) or "answer"
-        raise InvalidOutput(
-            f"the answer breaks its schema at {place}: {broken.message[:200]}", hint=hint
-        ) from broken
-    return output
-
-
-def _is_blank(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    # An empty list can be an answer (no tag fits); a list of nothing but blanks is none.
-    return isinstance(value, list) and bool(value) and all(_is_blank(item) for item in value)
-
-
-def _each_choice_once(value: Any, schema: dict[str, Any]) -> Any:
-    """A list of choices without repeats, in order: a small model likes to say its best tag twice."""
-    if isinstance(value, dict) and "properties" in schema:
-        kinds = schema["properties"]
-        return {name: _each_choice_once(inner, kinds.get(name, {})) for name, inner in value.items()}
-    if isinstance(value, list) and "enum" in schema.get("items", {}):
-        return [choice for index, choice in enumerate(value) if choice not in value[:index]]
-    return value
+def _told(document: Document, failure: Failure) -> str:
+    first, last = (document.where(line) for line in (failure.part.line, failure.part.last_line))
+    where = first if first == last else f"{first} to {last}"
+    return f"{where}: {failure.error.code}: {failure.error.message}"

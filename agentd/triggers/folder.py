@@ -46,8 +46,7 @@ class FolderTrigger:
     """One watch. `run` is its duty; `scanned` is set once the first scan is through."""
 
     def __init__(self, watch: WatchSettings, store: Store, emit: Emit, announce: Announce) -> None:
-        # A watched folder may be named through a link; what lies below it may not.
-        self.watch = watch.model_copy(update={"path": Path(os.path.realpath(watch.path))})
+        self.watch = watch.resolved()
         self.scanned = asyncio.Event()
         self.problem: str | None = None
         self._store = store

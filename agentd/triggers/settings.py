@@ -1,6 +1,8 @@
 """The `watch` section of the config: which folders, and what is done with what lands there."""
 
-from typing import Literal
+import os
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -31,6 +33,10 @@ class WatchSettings(Section):
         description="How often the whole folder is compared with what is known, events or not.",
         json_schema_extra={"default": "1h"},
     )
+
+    def resolved(self) -> Self:
+        """The same with its real path: a folder may be named through a link; what lies below it may not."""
+        return self.model_copy(update={"path": Path(os.path.realpath(self.path))})
 
     @field_validator("scan")
     @classmethod

@@ -32,7 +32,6 @@ async def test_a_job_becomes_a_result(agent: Agent, engine: ScriptedEngine, writ
         ("picture.md", b"\x89PNG\r\n\x1a\n", "not-text"),
         ("latin.md", b"caf\xe9", "bad-encoding"),
         ("open.md", b"---\ntitle: x\n", "unclosed-front-matter"),
-        ("long.md", b"word " * 5000, "too-long"),
         (b"caf\xe9.md", b"", "empty"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_hash_of_a_task_without_scores_is_what_it_always_was(read: ReadTask)
         (task_text(HEADER, ""), 2, "no instructions"),
         (task_text(HEADER.replace("max_tokens: 100", "max_tokens: 0")), 7, "max_tokens"),
         (task_text(HEADER + "time_limit: soon\n"), 8, "not a duration"),
-        (task_text(HEADER + "reads: [pdf]\n"), 8, "reads"),
+        (task_text(HEADER + "reads: [film]\n"), 8, "reads"),
         (
             task_text(HEADER.replace("vocabulary: tags", "vocabulary: words")),
             6,
@@ -109,7 +109,11 @@ def test_the_hash_of_a_task_without_scores_is_what_it_always_was(read: ReadTask)
         (task_text(with_output("a: {type: object, properties: {x: 3}}")), 5, "`x` needs a schema"),
         (task_text(with_output("a: {type: array, items: {1: x}}")), 5, "unknown schema keyword `1`"),
         (task_text(with_output("a: {type: string, from: memory}")), 5, "`from` may be `document`, not `memory`"),
-        (task_text(with_output("a: {enum: [x, y], decide: likely}")), 5, "may be `score`, not `likely`"),
+        (
+            task_text(with_output("a: {enum: [x, y], decide: likely}")),
+            5,
+            "may be `score` or `evidence`, not `likely`",
+        ),
         (task_text(with_output("a: {enum: [x, y], decide: [score]}")), 5, "`decide` cannot be ['score']"),
         (task_text(with_output("a: {type: string, decide: score}")), 5, "a: {enum: [high, low], decide: score}"),
         (

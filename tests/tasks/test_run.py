@@ -52,19 +52,13 @@ async def test_a_choice_by_score_is_asked_for_beside_the_empty_document_and_its_
     assert re.fullmatch(r"<document (\w{12})>\n\n</document \1>", request.empty[1].content)
 
 
-async def test_a_document_far_too_large_is_refused_before_it_is_tokenized(read: ReadTask) -> None:
-    model = ScriptedModel(tokens=1)
-    with pytest.raises(TooLong, match="needs more than 3,125 tokens, room for 900"):
-        await run_task(read(), document("x" * 100_000), model)
-
-
-async def test_a_document_that_does_not_fit_is_refused_with_the_numbers_and_nothing_is_asked(
-    read: ReadTask,
-) -> None:
+async def test_a_document_is_refused_where_there_is_no_room_for_any_part_of_it(read: ReadTask) -> None:
     model = ScriptedModel(tokens=901)
     with pytest.raises(TooLong) as refused:
         await run_task(read(), document("long"), model)
-    assert refused.value.message == "needs 901 tokens, room for 900 (context 1,000, answer up to 100)"
+    assert refused.value.message == (
+        "the task tag leaves 0 tokens for a document (context 1,000, answer up to 100)"
+    )
     assert "models.main.context" in refused.value.hint
     assert model.asked == []
 

@@ -1,0 +1,117 @@
+"""The owner's vaults: the watched folders of notes, indexed so that tagged notes are evidence for others.
+
+Before a note is tagged, what changed in its folder is read again: a correction that the owner made a moment ago
+counts at once. How evidence is weighed is known to `tasks.evidence`.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from agentd.errors import InputError
+from agentd.readers.read import read_small
+from agentd.readers.tags import read_tags
+from agentd.records import Document, path_of
+from agentd.store import vault
+from agentd.store.database import Store
+from agentd.store.vault import VaultNote
+from agentd.tasks.evidence import Similar, VaultView
+from agentd.tasks.profiles import Learned, Profiles
+from agentd.tasks.words import count_terms
+from agentd.triggers.settings import WatchSettings
+from agentd.triggers.sighting import Selection, Sighting
+
+SIMILAR = 10  # notes that are looked at for the `why`
+TERMS = 30  # the rarest words of a note, by which similar ones are found
+LEAST_PAUSE = 2.0  # seconds between two looks at a folder
+PAUSE_FACTOR = 20  # … and this many times what the last one took
+BATCH = 500  # notes read and committed at a time
+
+
+class Vault:
+    """One watched folder of notes."""
+
+    def __init__(self, watch: WatchSettings, store: Store) -> None:
+        watch = watch.resolved()
+        self.root = str(watch.path)
+        self._selection = Selection(watch)
+        self._store = store
+        self._profiles = Profiles()
+        self._loaded = False
+        self._looking = asyncio.Lock()
+        self._next_look = 0.0
+
+    async def look(self, document: Document, tags: Sequence[str], words: Sequence[str]) -> VaultView:
+        """What the other notes say about this one; see `tasks.evidence.Vault`."""
+        await self.refresh()
+        terms = count_terms(document.text)
+        indexed = await self._store.read(vault.notes, self.root, [document.source])
+        own = next((Learned(count_terms(note.text), note.tags) for note in indexed), None)
+        likeness = self._profiles.compare(terms, tags, own)
+        tagged = {tag: self._profiles.tagged[tag] - (own is not None and tag in own.tags) for tag in tags}
+        rare = sorted(terms, key=self._profiles.rarity, reverse=True)[:TERMS]
+        found = await self._store.read(vault.similar, self.root, rare, document.source, SIMILAR)
+        similar = tuple(Similar(note.source, note.title, note.tags) for note in found)
+        return VaultView(self._profiles.relative_rarity(words), likeness, tagged, similar)
+
+    async def refresh(self) -> None:
+        """Take in what changed in the folder, unless that was looked at just now."""
+        async with self._looking:
+            if not self._loaded:
+                await self._load()
+                self._loaded = True
+            began = time.monotonic()
+            if began < self._next_look:
+                return
+            known = await self._store.read(vault.stamps, self.root)
+            found = await asyncio.to_thread(self._list)
+            if found is not None:
+                changed = [one for source, one in found.items() if known.get(source) != one.stamp]
+                gone = [source for source in known if source not in found]
+                for start in range(0, max(len(changed), 1), BATCH):
+                    await self._take(changed[start : start + BATCH], gone if start == 0 else [])
+            took = time.monotonic() - began
+            self._next_look = time.monotonic() + max(LEAST_PAUSE, PAUSE_FACTOR * took)
+
+    async def _load(self) -> None:
+        """Learn what is indexed already."""
+        learned, row = await self._store.read(vault.page, self.root, 0, BATCH)
+        while learned:
+            await asyncio.to_thread(self._learn, learned)
+            learned, row = await self._store.read(vault.page, self.root, row, BATCH)
+
+    async def _take(self, changed: Sequence[Sighting], gone: Sequence[str]) -> None:
+        """Index these notes anew, and learn them."""
+        if not changed and not gone:
+            return
+        before = await self._store.read(vault.notes, self.root, [*gone, *(one.source for one in changed)])
+        notes = await asyncio.to_thread(lambda: [note for one in changed if (note := _read(one))])
+        await self._store.write(vault.put, self.root, notes, gone)
+        for note in before:
+            self._profiles.remove(count_terms(note.text), note.tags)
+        self._learn(notes)
+
+    def _learn(self, notes: Iterable[VaultNote]) -> None:
+        for note in notes:
+            self._profiles.add(count_terms(note.text), note.tags)
+
+    def _list(self) -> dict[str, Sighting] | None:
+        """The files of the folder; None where it cannot be listed now."""
+        unreadable: list[Path] = []
+        try:
+            found = {sighting.source: sighting for sighting in self._selection.walk(unreadable)}
+        except OSError:
+            return None
+        return None if unreadable else found
+
+
+def _read(sighting: Sighting) -> VaultNote | None:
+    """A note as it is now; what cannot be read has no words and no tags, and is not looked at again."""
+    try:
+        document = read_small(path_of(sighting.source))
+    except InputError:
+        return VaultNote(sighting.source, sighting.stamp, "", "", "", ())
+    title = next((line.lstrip("# ") for line in document.text.split("\n") if line.strip()), "")
+    tags = read_tags(document.front_matter, document.text, document.source)
+    return VaultNote(sighting.source, sighting.stamp, document.content, title[:200], document.text, tags)

@@ -1,0 +1,132 @@
+"""Choose from a closed vocabulary by evidence: the note's words, the owner's other notes, and the model.
+
+Each gives nats, a logarithm of how much more likely a tag became: they are added, and the parts are kept as the
+`why` of the result. Where the notes of the vault are kept and how a model scores is not known here.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agentd.records import Document
+from agentd.tasks.words import NoteWords, read_words, weigh, words_of_tag
+
+# What each kind of evidence weighs was chosen on public notes, and holds for halves of their topics: see
+# docs/decisions.md. A cosine of 0.01 above the mean of all tags is worth a little more than a word in the text.
+MODEL_WEIGHT = 0.3
+VAULT_WEIGHT = 160.0
+VAULT_HALF = 10  # tagged notes at which a profile has half its weight
+LEAST = 1.0  # nats that a tag needs to be chosen at all
+NEAR = 1.5  # nats below the best at which a further tag still fits
+FLOOR = 1e-6  # the least probability that a model's score counts as
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A tagged note that is like the one in hand."""
+
+    source: str
+    title: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultView:
+    """What the other notes of a vault say about one note."""
+
+    rarity: Mapping[str, float]  # of words, as multiples of their mean
+    likeness: Mapping[str, float]  # cosine with each tag's profile, of those that have one
+    tagged: Mapping[str, int]  # notes by tag
+    similar: tuple[Similar, ...] = ()
+
+
+EMPTY_VAULT = VaultView({}, {}, {})
+
+
+class Vault(Protocol):
+    """The notes of the owner beside the one in hand."""
+
+    async def look(self, document: Document, tags: Sequence[str], words: Sequence[str]) -> VaultView:
+        """What they say about this note, as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A tag with what speaks for it, in nats."""
+
+    tag: str
+    words: float
+    vault: float
+    model: float
+    found: tuple[str, ...]  # the words of the tag that the note has
+    tagged: int  # notes of the vault that have the tag
+
+    @property
+    def total(self) -> float:
+        """All of it together."""
+        return self.words + self.vault + self.model
+
+
+def weigh_tags(
+    tags: Mapping[str, str], note: NoteWords, vault: VaultView, scores: Mapping[str, float]
+) -> list[Weighed]:
+    """Every tag with its evidence, the best first.
+
+    `tags` are the vocabulary with its meanings; `scores` the model's calibrated probabilities, empty where none
+    was asked.
+    """
+    likeness = vault.likeness
+    mean = sum(likeness.values()) / len(tags) if tags else 0.0
+    weighed = []
+    for tag, meaning in tags.items():
+        told, found = weigh(words_of_tag(tag, meaning), note, vault.rarity)
+        count = vault.tagged.get(tag, 0)
+        alike = VAULT_WEIGHT * (likeness[tag] - mean) * count / (count + VAULT_HALF) if tag in likeness else 0.0
+        model = MODEL_WEIGHT * math.log(max(scores[tag], FLOOR) * len(scores)) if tag in scores else 0.0
+        weighed.append(Weighed(tag, told, alike, model, tuple(found), count))
+    return sorted(weighed, key=lambda one: -one.total)
+
+
+def choose(weighed: Sequence[Weighed], least: int, most: int) -> list[Weighed]:
+    """The tags that fit, at most `most`; the best ones even where nothing fits, as far as `least` asks for."""
+    if not weighed:
+        return []
+    bound = max(LEAST, weighed[0].total - NEAR)
+    chosen: list[Weighed] = []
+    for one in weighed:
+        if len(chosen) == most or (one.total < bound and len(chosen) >= least):
+            break
+        # Of a tag and the level above it, the closer one says both.
+        if not any(other.tag.startswith(f"{one.tag}/") for other in chosen):
+            chosen = [other for other in chosen if not one.tag.startswith(f"{other.tag}/")]
+            chosen.append(one)
+    return chosen
+
+
+def explain(weighed: Sequence[Weighed], chosen: Sequence[Weighed], vault: VaultView) -> list[dict[str, Any]]:
+    """The `why` of a choice: what was chosen, and the best of what was not, with what spoke for each."""
+    rest = [one for one in weighed if one not in chosen]
+    return [_told(one, vault, chosen=True) for one in chosen] + [
+        _told(one, vault, chosen=False) for one in rest[:2]
+    ]
+
+
+def _told(one: Weighed, vault: VaultView, *, chosen: bool) -> dict[str, Any]:
+    return {
+        "value": one.tag,
+        "chosen": chosen,
+        "nats": round(one.total, 2),
+        "words": {"nats": round(one.words, 2), "found": list(one.found)},
+        "notes": {
+            "nats": round(one.vault, 2),
+            "tagged": one.tagged,
+            "similar": [similar.source for similar in vault.similar if one.tag in similar.tags][:3],
+        },
+        "model": {"nats": round(one.model, 2)},
+    }
+
+
+def read_note(document: Document) -> NoteWords:
+    """The words of a document."""
+    return read_words(document.text)

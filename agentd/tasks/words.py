@@ -1,0 +1,71 @@
+"""What the words of a note say about a tag: the tag's own words in its title, its code blocks and its text.
+
+Counting, and nothing that was learned. What other notes say is in `profiles`, what a model says in `evidence`.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_TERM = re.compile(r"[^\W\d_]\w*")
+_FENCE = re.compile(r"^(?:```+|~~~+)[ \t]*([\w+#-]+)", re.MULTILINE)
+_STEM = 4  # letters from which on a tag's word also stands for words that begin with it: postgres, postgresql
+IN_TITLE = 1.0
+IN_FENCE = 0.5  # the language of a code block
+_LITTLE = frozenset(
+    {"a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "its", "of", "on", "or", "the", "to", "with"}
+)
+
+
+def count_terms(text: str) -> Counter[str]:
+    """The words of a text, in lower case."""
+    return Counter(_TERM.findall(text.lower()))
+
+
+@dataclass(frozen=True, slots=True)
+class NoteWords:
+    """The words of one note, apart by where they stand."""
+
+    title: Counter[str]
+    fences: Counter[str]
+    all: Counter[str]
+
+
+def read_words(text: str) -> NoteWords:
+    """The words of a note; its title is its first line that has any."""
+    title = next((line for line in text.split("\n") if line.strip()), "")
+    return NoteWords(count_terms(title), Counter(_FENCE.findall(text.lower())), count_terms(text))
+
+
+def words_of_tag(tag: str, meaning: str) -> list[str]:
+    """The words that stand for a tag: those of its last level, and those of its description."""
+    own = _TERM.findall(tag.rsplit("/", 1)[-1].lower())
+    described = (word for word in _TERM.findall(meaning.lower()) if word not in _LITTLE)
+    return list(dict.fromkeys((*own, *described)))
+
+
+def weigh(words: list[str], note: NoteWords, rarity: Mapping[str, float]) -> tuple[float, list[str]]:
+    """How much a note speaks of a tag, in nats, and which of its words it has.
+
+    The logarithm of how often they come, more in the title and as the language of a code block, each word by
+    the square root of how rare it is among all notes (`rarity`, 1 for a word that is as rare as most).
+    """
+    found: list[str] = []
+    best = 0.0
+    for word in words:
+        count = _count(word, note.all)
+        fenced = _count(word, note.fences) > 0
+        if not count and not fenced:
+            continue
+        found.append(word)
+        told = math.log1p(count) + IN_TITLE * (_count(word, note.title) > 0) + IN_FENCE * fenced
+        best = max(best, told * math.sqrt(rarity.get(word, 1.0)))
+    return best, found
+
+
+def _count(word: str, terms: Counter[str]) -> int:
+    if word in terms or len(word) < _STEM:
+        return terms[word]
+    return sum(count for term, count in terms.items() if term.startswith(word))
