@@ -20,6 +20,14 @@
     │   ├── ReaderFailed         its reader took too long or too much memory, or died
     │   └── TooLong              more tokens than the model has room for
     ├── Superseded               the input changed while it was worked on
+    ├── ChangeError
+    │   ├── Outside              an effect beyond the folders that the config allows
+    │   ├── Conflict             something else has the place
+    │   ├── NotEditable          a file in which the change cannot be made
+    │   ├── ChangedSince         the file is not what the change left or was planned for
+    │   ├── NotUndoable          an effect that cannot be taken back, or is not there to be
+    │   ├── EffectFailed         the disk or a program refused
+    │   └── Unreachable          a webhook that did not answer well; tried again
     ├── InvalidOutput            the model's answer breaks its schema, is empty or was cut
     ├── EngineError
     │   ├── ModelUnavailable     no usable model: missing, broken, or still loading
@@ -185,6 +193,56 @@ class Superseded(AgentdError):
 
     code = "superseded"
     default_hint = "agentd jobs list"
+
+
+class ChangeError(AgentdError):
+    """The change cannot be made."""
+
+    code = "change"
+    default_hint = "agentd changes list"
+
+
+class Outside(ChangeError):
+    """This lies outside the folders in which the config allows changes."""
+
+    code = "outside"
+
+
+class Conflict(ChangeError):
+    """There is another file of that name."""
+
+    code = "conflict"
+
+
+class NotEditable(ChangeError):
+    """The file cannot be edited."""
+
+    code = "not-editable"
+
+
+class ChangedSince(ChangeError):
+    """The file has changed since."""
+
+    code = "changed-since"
+
+
+class NotUndoable(ChangeError):
+    """This cannot be undone."""
+
+    code = "not-undoable"
+
+
+class EffectFailed(ChangeError):
+    """The change could not be made."""
+
+    code = "effect-failed"
+
+
+class Unreachable(ChangeError):
+    """The webhook did not answer."""
+
+    code = "unreachable"
+    retryable = True
 
 
 class InvalidOutput(AgentdError):

@@ -174,6 +174,57 @@ class Document:
         return ", ".join(part for part in (place.name, inside) if part)
 
 
+class ChangeState(StrEnum):
+    """Where a change stands. `applying` and `undoing` are seen only while it happens, or after a death in it."""
+
+    PLANNED = "planned"
+    APPLYING = "applying"
+    APPLIED = "applied"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    REFUSED = "refused"  # by a person
+    SUPERSEDED = "superseded"  # the file or the result is not what it was planned for
+    FAILED = "failed"  # tried, and not possible
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One effect that a result would have, before the store gives it an id."""
+
+    kind: str  # one of `actions.KINDS`
+    path: str  # of the file that it is about; see `source_of`
+    details: dict[str, Any]  # what the kind needs
+    auto: bool = False  # to be applied without being asked
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One effect on the world: planned, applied, undoable."""
+
+    id: int
+    result_id: int
+    task: str
+    source: str  # the job's input
+    kind: str
+    path: str  # of the file that it is about; see `source_of`
+    details: dict[str, Any]
+    state: ChangeState
+    auto: bool
+    content: str  # sha256 of the input that it was planned for
+    target: str | None  # where a file went, once that is known
+    before: str | None  # sha256 of what was there; None for nothing
+    after: str | None  # sha256 of what is there now; None for nothing
+    mtime_ns: int | None  # of the file before
+    attempts: int
+    not_before: str
+    reason: str | None  # the code of its last error
+    error: str | None
+    hint: str | None
+    created: str
+    applied: str | None
+    undone: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """Where reading of one file stands; a file is known again by device, inode and how it begins."""

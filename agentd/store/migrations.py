@@ -170,6 +170,34 @@ CREATE TABLE log_findings (
     "CREATE INDEX results_of_source ON results (source, id)",
 )
 
+_CHANGES = """
+CREATE TABLE changes (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  result_id INTEGER NOT NULL REFERENCES results (id),
+  task TEXT NOT NULL,
+  source TEXT NOT NULL,      -- the job's input
+  kind TEXT NOT NULL,
+  path TEXT NOT NULL,        -- of the file that it is about
+  details TEXT NOT NULL,     -- JSON: what the kind needs
+  state TEXT NOT NULL CHECK (state IN
+    ('planned', 'applying', 'applied', 'undoing', 'undone', 'refused', 'superseded', 'failed')),
+  auto INTEGER NOT NULL,     -- 1 to be applied without being asked
+  content TEXT NOT NULL,     -- sha256 of the input that it was planned for
+  target TEXT,               -- where a file went
+  before TEXT,               -- sha256 of what was there; null for nothing
+  after TEXT,                -- sha256 of what is there now; null for nothing
+  mtime_ns INTEGER,          -- of the file before
+  attempts INTEGER NOT NULL,
+  not_before TEXT NOT NULL,
+  reason TEXT,               -- code of the last error
+  error TEXT,
+  hint TEXT,
+  created TEXT NOT NULL,
+  applied TEXT,
+  undone TEXT
+) STRICT
+"""
+
 _VAULT_NOTES = """
 CREATE TABLE vault_notes (
   id INTEGER PRIMARY KEY,
@@ -269,6 +297,12 @@ def _fifth(db: Database) -> None:
         "CREATE TABLE parts (job_id INTEGER NOT NULL REFERENCES jobs (id), key TEXT NOT NULL, "
         "output TEXT NOT NULL, tokens INTEGER NOT NULL, generation TEXT NOT NULL, "
         "PRIMARY KEY (job_id, key)) STRICT, WITHOUT ROWID",
+        _CHANGES,
+        "CREATE INDEX changes_by_state ON changes (state, id)",
+        "CREATE INDEX changes_by_path ON changes (path)",
+        "CREATE INDEX changes_by_target ON changes (target)",
+        "CREATE INDEX changes_by_source ON changes (task, source, state)",
+        "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, raw BLOB NOT NULL) STRICT, WITHOUT ROWID",
         _VAULT_NOTES,
         _TEXT_INDEX.format(table="vault_notes"),
         *(trigger.format(table="vault_notes") for trigger in _KEEP_INDEXED),

@@ -34,5 +34,10 @@ def judge(job: Job, error: AgentdError, chance: float) -> Verdict:
     crashes = job.crashes + isinstance(error, EngineCrashed)
     if crashes >= MAX_CRASHES or job.attempts >= MAX_ATTEMPTS:
         return Verdict(JobState.QUARANTINED)
-    delay = min(FIRST_DELAY * 2 ** max(job.attempts - 1, 0), LAST_DELAY)
-    return Verdict(JobState.QUEUED, delay * (1 + JITTER * chance))
+    return Verdict(JobState.QUEUED, backoff(job.attempts, chance))
+
+
+def backoff(attempts: int, chance: float) -> float:
+    """Seconds to wait after so many tries. `chance` is a random number in [0, 1)."""
+    delay = min(FIRST_DELAY * 2 ** max(attempts - 1, 0), LAST_DELAY)
+    return delay * (1 + JITTER * chance)

@@ -1,0 +1,1 @@
+"""What a result may do to the world: planned, confined, journalled, undoable."""

@@ -1,0 +1,266 @@
+"""Carry changes out, and take them back: each is journalled before and after, so that a death loses nothing.
+
+planned → applying → applied → undoing → undone. `recover` takes up what a death left in between. Effects happen
+one at a time, on files only below the roots that the config names.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentd.actions import files, programs, webhook
+from agentd.actions.confine import Place, open_place
+from agentd.actions.frontmatter import set_keys
+from agentd.actions.settings import ActionSettings
+from agentd.errors import AgentdError, ChangedSince, Conflict, EffectFailed, NotUndoable, Superseded
+from agentd.records import Change, ChangeState, path_of, source_of
+from agentd.store import changes, results
+from agentd.store.database import Store
+
+log = logging.getLogger("agentd.changes")
+
+WRITING = ("frontmatter", "sidecar", "append")  # kinds that make the bytes of a file
+FILING = ("move", "rename", "copy")
+_MOST_NAMES = 1000  # "report 2.pdf" … until none is free
+
+
+class Effects:
+    """The changes of one home."""
+
+    def __init__(self, store: Store, settings: ActionSettings, roots: Sequence[Path]) -> None:
+        self._store, self._settings = store, settings
+        # The innermost first: a watched folder inside a target is a root of its own.
+        self._roots = sorted(roots, key=lambda root: -len(root.parts))
+        self._lock = asyncio.Lock()
+
+    def allows(self, source: str) -> bool:
+        """Whether the file of a source may be changed at all."""
+        path = path_of(source)
+        return any(path.is_relative_to(root) and path != root for root in self._roots)
+
+    async def apply(self, change_id: int) -> Change:
+        """Make a planned change; raises `ChangeError`, after what became of it was noted."""
+        async with self._lock:
+            change = await self._store.read(changes.get, change_id)
+            try:
+                change = await self._begin(change)
+                await self._carry_out(change)
+            except AgentdError as error:
+                await self._store.write(changes.fail, change, error, _now(), random.random())  # noqa: S311
+                raise
+            await self._store.write(changes.finish, change.id, _now())
+            log.info("change %d applied: %s on %s", change.id, change.kind, change.path)
+            return await self._store.read(changes.get, change_id)
+
+    async def undo(self, change_id: int) -> Change:
+        """Take a change back; raises `ChangeError`, and leaves it applied then."""
+        async with self._lock:
+            change = await self._store.write(changes.begin_undo, change_id)
+            await self._take_back(change)
+            log.info("change %d undone: %s on %s", change.id, change.kind, change.path)
+            return await self._store.read(changes.get, change_id)
+
+    async def recover(self) -> int:
+        """Take up the changes in which a death happened; returns how many there were."""
+        begun = await self._store.read(changes.begun)
+        for change in begun:
+            async with self._lock:
+                with contextlib.suppress(AgentdError):  # what became of it is noted
+                    if change.state is ChangeState.UNDOING:
+                        await self._take_back(change)
+                        continue
+                    try:
+                        await self._carry_out(change)
+                    except AgentdError as error:
+                        await self._store.write(changes.fail, change, error, _now(), random.random())  # noqa: S311
+                        raise
+                    await self._store.write(changes.finish, change.id, _now())
+        return len(begun)
+
+    async def _begin(self, change: Change) -> Change:
+        """Look at what is there, decide where it goes, and note both."""
+        expected = await self._store.read(changes.expected, change)
+        if change.kind in WRITING:
+            return await self._begin_writing(change, expected)
+        target = None
+        if change.kind in FILING:
+            target = await asyncio.to_thread(self._free_target, change, expected)
+        return await self._store.write(
+            changes.begin,
+            change.id,
+            target=target,
+            before=None,
+            before_digest=expected if target else None,
+            after=expected if target else None,
+            mtime_ns=None,
+        )
+
+    async def _begin_writing(self, change: Change, expected: str) -> Change:
+        path = _written_path(change)
+        with self._errors(), self._place(path, create=change.kind == "append") as place:
+            found = await asyncio.to_thread(files.read, place)
+        digest = found.digest if found else None
+        if change.kind == "frontmatter" and digest != expected:
+            raise ChangedSince(f"{path} {'has changed since' if found else 'is gone'}")
+        if (
+            change.kind == "sidecar"
+            and digest
+            and not await self._store.read(changes.is_own, source_of(path), digest)
+        ):
+            raise Conflict(f"there is another file {path}")
+        after = after_bytes(change, found.raw if found else b"")
+        if found and after == found.raw:
+            raise Superseded(f"{path} says so already")
+        return await self._store.write(
+            changes.begin,
+            change.id,
+            target=source_of(path) if source_of(path) != change.path else None,
+            before=found.raw if found else None,
+            before_digest=digest,
+            after=files.digest(after),
+            mtime_ns=found.stat.st_mtime_ns if found else None,
+        )
+
+    async def _carry_out(self, change: Change) -> None:
+        if change.kind in WRITING:
+            before = await self._store.read(changes.content, change.before) if change.before else None
+            await asyncio.to_thread(self._write, change, before)
+        elif change.kind in FILING:
+            await asyncio.to_thread(self._file, change)
+        else:
+            await asyncio.to_thread(self._call, change, await self._message(change))
+
+    async def _take_back(self, change: Change) -> None:
+        try:
+            before = None
+            if change.kind in WRITING and change.before:
+                before = await self._store.read(changes.content, change.before)
+            await asyncio.to_thread(self._restore, change, before)
+        except AgentdError as error:
+            await self._store.write(changes.keep_applied, change.id, error)
+            raise
+        await self._store.write(changes.finish_undo, change.id, _now())
+
+    def _write(self, change: Change, before: bytes | None) -> None:
+        after = after_bytes(change, before or b"")
+        with self._errors(), self._place(_written_path(change)) as place:
+            if change.before is None:
+                files.create(place, change.id, after)
+            else:
+                files.replace(place, change.id, change.before, after)
+
+    def _file(self, change: Change) -> None:
+        assert change.target is not None
+        assert change.before is not None
+        with (
+            self._errors(),
+            self._place(path_of(change.path)) as source,
+            self._place(path_of(change.target), create=True) as target,
+        ):
+            (files.copy if change.kind == "copy" else files.move)(source, target, change.id, change.before)
+
+    def _restore(self, change: Change, before: bytes | None) -> None:
+        if change.kind not in (*WRITING, *FILING):
+            raise NotUndoable(f"change {change.id} is a {change.kind}, which cannot be taken back")
+        assert change.after is not None
+        with self._errors(), self._place(path_of(change.target or change.path)) as place:
+            if change.kind in ("move", "rename"):
+                with self._place(path_of(change.path), create=True) as source:
+                    files.move(place, source, change.id, change.after)
+            elif before is None:
+                files.remove(place, change.id, change.after)
+            else:
+                files.replace(place, change.id, change.after, before, change.mtime_ns)
+
+    def _call(self, change: Change, message: dict[str, Any]) -> None:
+        details = change.details
+        match change.kind:
+            case "webhook":
+                settings = self._named(self._settings.webhooks, details["to"], "webhook")
+                webhook.post(settings, f"agentd-change-{change.id}", int(time.time()), message)
+            case "command":
+                programs.run(self._named(self._settings.commands, details["run"], "command"), message)
+            case "notify" if self._settings.notifications == "on":
+                programs.notify(details["title"], details["text"])
+
+    async def _message(self, change: Change) -> dict[str, Any]:
+        """What a webhook or a command is told: fields of the schema, and the name of the file."""
+        stored = await self._store.read(results.get, change.result_id)
+        return {
+            "type": "agentd.result",
+            "task": change.task,
+            "result_id": change.result_id,
+            "source": change.source,
+            "output": stored.result.output,
+            "created": stored.created,
+        }
+
+    def _free_target(self, change: Change, expected: str) -> str:
+        """Where a file goes: where it was planned to, or to the next free name. Raises `Conflict`."""
+        wanted, policy = path_of(change.details["to"]), change.details["on_conflict"]
+        with self._errors():
+            with self._place(path_of(change.path)) as source:
+                digest = files.digest_at(source)
+            if digest != expected:
+                raise ChangedSince(f"{change.path} {'has changed since' if digest else 'is gone'}")
+            with self._place(wanted, create=True) as place:
+                for path in _names(wanted):
+                    if not files.exists(place.beside(path.name)):
+                        return source_of(path)
+                    if policy == "skip":
+                        raise Superseded(f"there is a file {wanted} already, and it is skipped")
+                    if policy == "fail":
+                        break
+        raise Conflict(f"there is another file {wanted}")
+
+    @contextlib.contextmanager
+    def _place(self, path: Path, *, create: bool = False) -> Iterator[Place]:
+        with open_place(self._roots, path, create=create) as place:
+            yield place
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What the system says, as a `ChangeError`."""
+        try:
+            yield
+        except OSError as broken:
+            hint = "df -h" if broken.errno == errno.ENOSPC else "agentd changes list"
+            raise EffectFailed(f"{broken.filename or 'the disk'}: {broken.strerror}", hint=hint) from broken
+
+    def _named(self, known: dict[str, Any], name: str, what: str) -> Any:
+        if name not in known:
+            raise EffectFailed(f"the config has no {what} `{name}` any more", hint="agentd config path")
+        return known[name]
+
+
+def after_bytes(change: Change, before: bytes) -> bytes:
+    """What a file will be: decided by the plan and by what the file was, so that it can be made again."""
+    match change.kind:
+        case "frontmatter":
+            return set_keys(before, change.details["set"], change.path)
+        case "append":
+            gap = b"" if not before or before.endswith(b"\n") else b"\n"
+            return before + gap + change.details["text"].encode()
+    return str(change.details["text"]).encode()
+
+
+def _written_path(change: Change) -> Path:
+    return path_of(change.path if change.kind == "frontmatter" else change.details["to"])
+
+
+def _names(path: Path) -> Iterator[Path]:
+    """A path, then the same with numbers."""
+    yield path
+    for number in range(2, _MOST_NAMES):
+        yield path.with_name(f"{path.stem} {number}{path.suffix}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,106 @@
+"""What a result would do: the changes that its task's actions come to. Nothing is read and nothing is done here.
+
+Front matter that the owner has set stays as it is: only keys that are missing, or that still have what an earlier
+change gave them, are planned. Where an action has nothing to do, there is no change.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agentd.actions import definition, template
+from agentd.actions.definition import LEAVE, Action
+from agentd.actions.settings import ActionSettings
+from agentd.records import Document, Plan, path_of, source_of
+
+_DESKTOP_TEXT = 500  # characters of a notification
+
+
+def plan(
+    actions: Sequence[Action],
+    document: Document,
+    output: Mapping[str, Any],
+    settings: ActionSettings,
+    *,
+    present: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    declined: Mapping[str, Any],
+    auto: bool,
+    today: datetime,
+) -> list[Plan]:
+    """The changes of a result on a document.
+
+    `present` is what the front matter says now, `ours` what earlier changes gave its keys, `declined` what a
+    person refused or undid; `today` is in the owner's time zone.
+    """
+    path = path_of(document.source)
+    values = {
+        **{"stem": path.stem, "suffix": path.suffix, "name": path.name, "today": today.date().isoformat()},
+        **output,
+    }
+    made: list[Plan] = []
+    for action in actions:
+        details = _details(action, path, values, settings, present, ours, declined)
+        if details is not None:
+            made.append(Plan(action.kind, document.source, details, auto))
+    return made
+
+
+def _details(
+    action: Action,
+    path: Path,
+    values: Mapping[str, Any],
+    settings: ActionSettings,
+    present: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    declined: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """What a change needs to know; None where there is nothing to do."""
+    match action:
+        case definition.FrontMatter():
+            wanted = {key: template.fill_value(text, values) for key, text in action.set.items()}
+            changed = {
+                key: value
+                for key, value in wanted.items()
+                if value not in (None, "", [])
+                and value != present.get(key)
+                and (present.get(key) in (None, "", []) or present[key] == ours.get(key))
+                and (key not in declined or declined[key] != value)
+            }
+            return {"set": changed} if changed else None
+        case definition.Sidecar():
+            target = path.with_name(f"{path.stem}{action.suffix}")
+            return {"to": source_of(target), "text": _lines(template.fill(action.text, values))}
+        case definition.Move() | definition.Copy():
+            name = template.fill(action.to, values).strip()
+            if name == LEAVE or name not in settings.targets:
+                return None
+            parts = template.fill_path(action.name, values) or [path.stem]
+            return _filing(settings.targets[name].joinpath(*parts), path, action.on_conflict)
+        case definition.Rename():
+            parts = template.fill_path(action.name, values)
+            renamed = _filing(path.with_name(parts[-1]), path, action.on_conflict) if parts else None
+            return None if renamed is None or renamed["to"] == source_of(path) else renamed
+        case definition.Append():
+            parts = template.fill_path(action.file, values)
+            target = settings.targets[action.to].joinpath(*parts)
+            return {"to": source_of(target), "text": _lines(template.fill(action.text, values))}
+        case definition.Webhook():
+            return {"to": action.to}
+        case definition.Notify():
+            shown = template.fill(action.title, values), template.fill(action.text, values)
+            return {"title": shown[0][:_DESKTOP_TEXT], "text": shown[1][:_DESKTOP_TEXT]}
+        case definition.Command():
+            return {"run": action.run}
+    raise AssertionError(f"an action without a plan: {action.kind}")
+
+
+def _filing(target: Path, path: Path, on_conflict: str) -> dict[str, Any]:
+    """Where a file goes: under its new name, with the suffix that it has."""
+    named = target if target.suffix.lower() == path.suffix.lower() else target.with_name(target.name + path.suffix)
+    return {"to": source_of(named), "on_conflict": on_conflict}
+
+
+def _lines(text: str) -> str:
+    return text.strip("\n") + "\n"

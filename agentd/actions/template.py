@@ -1,0 +1,60 @@
+"""Texts with `{{ field }}` in them: filled from a result and the name of its file, and from nothing else.
+
+A template knows no code, no filters and no attributes, so that neither a document nor a model can put any there.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+MAX_NAME = 200  # bytes; file systems take 255, and a suffix or a number may follow
+
+
+def fields(template: str) -> list[str]:
+    """The fields that a template names."""
+    return _FIELD.findall(template)
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """The text with its fields filled in; a list as words with commas, what is missing as nothing."""
+    return _FIELD.sub(lambda match: _text(values.get(match[1])), template)
+
+
+def fill_value(template: Any, values: Mapping[str, Any]) -> Any:
+    """As `fill`, but a template that is one field and nothing else gives the value itself."""
+    if not isinstance(template, str):
+        return template
+    match = _FIELD.fullmatch(template.strip())
+    return values.get(match[1]) if match else fill(template, values)
+
+
+def fill_path(template: str, values: Mapping[str, Any]) -> list[str]:
+    """The parts of a relative path; only a `/` of the template itself begins a new one.
+
+    Each part is a plain name: what no file system or shell is at ease with becomes a dash or goes.
+    """
+    parts = [plain_name(fill(part, values)) for part in template.split("/")]
+    return [part for part in parts if part]
+
+
+def plain_name(text: str) -> str:
+    """A text as a file name; empty where nothing of it is left."""
+    name = " ".join(_FORBIDDEN.sub("-", text).split()).strip(". ")
+    while len(name.encode()) > MAX_NAME:
+        name = name[:-1]
+    return name.strip(". ")
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case list():
+            return ", ".join(_text(item) for item in value)
+        case dict():
+            return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+        case bool():
+            return str(value).lower()
+    return str(value)

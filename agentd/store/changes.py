@@ -1,0 +1,255 @@
+"""The journal of changes: what was planned, what was done to which bytes, what was taken back.
+
+Before a file is touched, its bytes and the sha256 of what it will be are committed here; afterwards, that it is
+done. So a death at any moment leaves a row that says what to look for. The effects themselves are not known here.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from agentd.errors import AgentdError, ChangeError, NotFound, NotUndoable
+from agentd.records import Change, ChangeState, Plan, timestamp
+from agentd.store import retry
+
+_COLUMNS = ", ".join(field.name for field in fields(Change))
+MOVING = ("move", "rename")  # kinds after which the file has another path
+_OPEN = (ChangeState.APPLYING, ChangeState.UNDOING)
+
+
+def plan(
+    db: Database, plans: Sequence[Plan], *, result_id: int, task: str, source: str, content: str, now: datetime
+) -> list[int]:
+    """Add what a result would do. What an older result of the task planned for the same input is superseded."""
+    stamp = timestamp(now)
+    db.execute(
+        "UPDATE changes SET state = 'superseded', reason = 'superseded', error = 'a newer result takes its place' "
+        "WHERE task = ? AND source = ? AND state = 'planned' AND result_id != ?",
+        [task, source, result_id],
+    )
+    added = []
+    for one in plans:
+        rows = db.query(
+            "INSERT INTO changes (result_id, task, source, kind, path, details, state, auto, content, created, "
+            "not_before, attempts) VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?, ?, ?, 0) RETURNING id",
+            [
+                *(result_id, task, source, one.kind, one.path),
+                *(json.dumps(one.details, ensure_ascii=False), int(one.auto), content, stamp, stamp),
+            ],
+        )
+        added.append(int(next(iter(rows))["id"]))
+    return added
+
+
+def get(db: Database, change_id: int) -> Change:
+    """One change; raises `NotFound`."""
+    rows = list(db.query(f"SELECT {_COLUMNS} FROM changes WHERE id = ?", [change_id]))
+    if not rows:
+        raise NotFound(f"there is no change {change_id}", hint="agentd changes list")
+    return _change(rows[0])
+
+
+def find(
+    db: Database,
+    *,
+    states: Sequence[ChangeState] = (),
+    ids: Sequence[int] | None = None,
+    job_id: int | None = None,
+    since: datetime | None = None,
+    limit: int | None = 50,
+) -> list[Change]:
+    """Changes, newest first, that match every filter given."""
+    tests, values = ["1"], list[Any]()
+    if states:
+        tests, values = [*tests, "state IN (SELECT value FROM json_each(?))"], [*values, json.dumps(list(states))]
+    if ids is not None:
+        tests, values = [*tests, "id IN (SELECT value FROM json_each(?))"], [*values, json.dumps(list(ids))]
+    if job_id is not None:
+        tests, values = [*tests, "result_id IN (SELECT id FROM results WHERE job_id = ?)"], [*values, job_id]
+    if since is not None:
+        # What was done since then counts by when it was done.
+        tests, values = [*tests, "coalesce(applied, created) >= ?"], [*values, timestamp(since)]
+    sql = f"SELECT {_COLUMNS} FROM changes WHERE {' AND '.join(tests)} ORDER BY id DESC LIMIT ?"
+    return [_change(row) for row in db.query(sql, [*values, -1 if limit is None else limit])]
+
+
+def due(db: Database, now: datetime, limit: int) -> list[Change]:
+    """Changes to be applied without being asked whose time has come, oldest first."""
+    rows = db.query(
+        f"SELECT {_COLUMNS} FROM changes WHERE state = 'planned' AND auto AND not_before <= ? ORDER BY id LIMIT ?",
+        [timestamp(now), limit],
+    )
+    return [_change(row) for row in rows]
+
+
+def begun(db: Database) -> list[Change]:
+    """Changes in which a death happened: they are to be taken up again, oldest first."""
+    return find(db, states=_OPEN, limit=None)[::-1]
+
+
+def begin(
+    db: Database,
+    change_id: int,
+    *,
+    target: str | None,
+    before: bytes | None,
+    before_digest: str | None,
+    after: str | None,
+    mtime_ns: int | None,
+) -> Change:
+    """Note what is about to be done; `before` are the bytes that an undo needs. Raises `ChangeError`."""
+    change = get(db, change_id)
+    if change.state not in (ChangeState.PLANNED, ChangeState.FAILED):
+        raise ChangeError(f"change {change_id} is {change.state}: only planned ones can be applied")
+    if before is not None and before_digest is not None:
+        db.execute(
+            "INSERT INTO contents (sha256, raw) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [before_digest, zlib.compress(before)],
+        )
+    db.execute(
+        "UPDATE changes SET state = 'applying', target = ?, before = ?, after = ?, mtime_ns = ?, "
+        "attempts = attempts + 1, reason = NULL, error = NULL, hint = NULL WHERE id = ?",
+        [target, before_digest, after, mtime_ns, change_id],
+    )
+    return get(db, change_id)
+
+
+def finish(db: Database, change_id: int, now: datetime) -> None:
+    """Note that it is done. What moved is known by its new place from now on."""
+    db.execute("UPDATE changes SET state = 'applied', applied = ? WHERE id = ?", [timestamp(now), change_id])
+    change = get(db, change_id)
+    if change.kind in MOVING and change.target:
+        _moved(db, change.path, change.target)
+
+
+def begin_undo(db: Database, change_id: int) -> Change:
+    """Note that a change is about to be taken back; raises `NotUndoable`."""
+    change = get(db, change_id)
+    if change.state is not ChangeState.APPLIED:
+        raise NotUndoable(f"change {change_id} is {change.state}: only applied ones can be undone")
+    db.execute("UPDATE changes SET state = 'undoing' WHERE id = ?", [change_id])
+    return get(db, change_id)
+
+
+def finish_undo(db: Database, change_id: int, now: datetime) -> None:
+    """Note that it is taken back."""
+    db.execute("UPDATE changes SET state = 'undone', undone = ? WHERE id = ?", [timestamp(now), change_id])
+    change = get(db, change_id)
+    if change.kind in MOVING and change.target:
+        _moved(db, change.target, change.path)
+
+
+def keep_applied(db: Database, change_id: int, error: AgentdError) -> None:
+    """Note that a change could not be taken back and stays."""
+    _end(db, change_id, ChangeState.APPLIED, error)
+
+
+def refuse(db: Database, change_id: int) -> Change:
+    """End a change that a person does not want; raises `ChangeError`."""
+    change = get(db, change_id)
+    if change.state not in (ChangeState.PLANNED, ChangeState.FAILED):
+        raise ChangeError(f"change {change_id} is {change.state}: only planned ones can be refused")
+    db.execute("UPDATE changes SET state = 'refused' WHERE id = ?", [change_id])
+    return get(db, change_id)
+
+
+def fail(db: Database, change: Change, error: AgentdError, now: datetime, chance: float) -> ChangeState:
+    """Note why a change could not be made: tried again later, superseded, or failed."""
+    tries = change.attempts + (change.state is not ChangeState.APPLYING)
+    if error.retryable and tries < retry.MAX_ATTEMPTS:
+        due_at = timestamp(now + timedelta(seconds=retry.backoff(tries, chance)))
+        _end(db, change.id, ChangeState.PLANNED, error)
+        db.execute("UPDATE changes SET not_before = ?, attempts = ? WHERE id = ?", [due_at, tries, change.id])
+        return ChangeState.PLANNED
+    state = ChangeState.SUPERSEDED if error.code in ("changed-since", "vanished") else ChangeState.FAILED
+    _end(db, change.id, state, error)
+    return state
+
+
+def expected(db: Database, change: Change) -> str:
+    """The sha256 that the file of a change must have now: as it was planned for, or as the result's own changes
+    before this one left it.
+    """
+    rows = db.query(
+        "SELECT after FROM changes WHERE result_id = ? AND id < ? AND state = 'applied' AND after IS NOT NULL "
+        "AND coalesce(target, path) = ? ORDER BY id DESC LIMIT 1",
+        [change.result_id, change.id, change.path],
+    )
+    return next((str(row["after"]) for row in rows), change.content)
+
+
+def content(db: Database, digest: str) -> bytes:
+    """The bytes that were kept; raises `NotUndoable` where they are not there any more."""
+    for row in db.query("SELECT raw FROM contents WHERE sha256 = ?", [digest]):
+        return zlib.decompress(row["raw"])
+    raise NotUndoable("the bytes from before are not kept any more")
+
+
+def is_own(db: Database, source: str, content: str) -> bool:
+    """Whether a file stands there as a change of ours left it, or as an undo of ours did."""
+    rows = db.query(
+        "SELECT 1 FROM changes WHERE (coalesce(target, path) = ?1 AND after = ?2 "
+        "AND state IN ('applying', 'applied', 'undoing')) "
+        "OR (path = ?1 AND state IN ('undoing', 'undone') AND coalesce(before, content) = ?2) LIMIT 1",
+        [source, content],
+    )
+    return any(True for _ in rows)
+
+
+def given(db: Database, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What changes gave the front matter of a file, by key: as it stands, and as a person declined it."""
+    ours: dict[str, Any] = {}
+    declined: dict[str, Any] = {}
+    rows = db.query(
+        "SELECT details, state FROM changes WHERE path = ? AND kind = 'frontmatter' "
+        "AND state IN ('applied', 'undone', 'refused') ORDER BY id",
+        [source],
+    )
+    for row in rows:
+        values = json.loads(row["details"])["set"]
+        (ours if row["state"] == ChangeState.APPLIED else declined).update(values)
+    return ours, declined
+
+
+def unattended(db: Database, sources: Sequence[str]) -> dict[str, str]:
+    """Files whose front matter is as a change left it that nobody was asked about: sha256 by source."""
+    rows = db.query(
+        "SELECT path, after FROM changes WHERE kind = 'frontmatter' AND auto AND state = 'applied' "
+        "AND path IN (SELECT value FROM json_each(?)) ORDER BY id",
+        [json.dumps(list(sources))],
+    )
+    return {row["path"]: row["after"] for row in rows}
+
+
+def count_states(db: Database) -> dict[ChangeState, int]:
+    """How many changes there are in each state."""
+    found = {row["state"]: row["n"] for row in db.query("SELECT state, count(*) AS n FROM changes GROUP BY state")}
+    return {state: found.get(state, 0) for state in ChangeState}
+
+
+def _moved(db: Database, old: str, new: str) -> None:
+    """Let results, and what is planned, follow a file."""
+    db.execute("UPDATE OR IGNORE jobs SET source = ? WHERE source = ?", [new, old])
+    db.execute("UPDATE results SET source = ? WHERE source = ?", [new, old])
+    db.execute("UPDATE changes SET path = ? WHERE path = ? AND state = 'planned'", [new, old])
+
+
+def _end(db: Database, change_id: int, state: ChangeState, error: AgentdError) -> None:
+    db.execute(
+        "UPDATE changes SET state = ?, reason = ?, error = ?, hint = ? WHERE id = ?",
+        [state, error.code, error.message, error.hint, change_id],
+    )
+
+
+def _change(row: dict[str, Any]) -> Change:
+    values = row | {
+        "details": json.loads(row["details"]),
+        "state": ChangeState(row["state"]),
+        "auto": bool(row["auto"]),
+    }
+    return Change(**values)
