@@ -4,7 +4,8 @@
     ├── ConfigError              the config is broken, with file and line; exit 4
     ├── TaskError
     │   ├── UnknownTask          no such task file
-    │   └── BrokenTask           a task file that cannot be used, with file and line
+    │   ├── BrokenTask           a task file that cannot be used, with file and line
+    │   └── BadAction            an action in it that cannot be used, before its line is known
     ├── InputError               an input that no retry will mend
     │   ├── Vanished             gone before it was read
     │   ├── NotAFile             a pipe, socket, device or folder
@@ -101,6 +102,16 @@ class BrokenTask(TaskError):
     """The task file is broken."""
 
     code = "broken-task"
+
+
+class BadAction(TaskError):
+    """An action of the task cannot be used."""
+
+    code = "bad-action"
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index  # in the task's list of actions
 
 
 class InputError(AgentdError):

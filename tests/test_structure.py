@@ -172,7 +172,7 @@ def test_a_shipped_task_runs_from_the_wheel_alone(installed: Path, home: Path, t
     home.mkdir()
     (home / "config.yaml").write_text("models: {main: {path: fake}}\nvocabularies: {tags: [garden]}\n")
     note = tmp_path / "pears.md"
-    note.write_text("# Pears\n\nPrune the pear tree.\n")
+    note.write_text("# Pears in the garden\n\nPrune the pear tree.\n")
 
     def agentd(*words: str) -> str:
         # PYTHONPATH goes before the checkout that an editable install adds, in child processes too.

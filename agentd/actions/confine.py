@@ -44,6 +44,8 @@ def open_place(roots: Sequence[Path], path: Path, *, create: bool = False) -> It
         raise Outside(f"{path} is outside the folders in which changes are allowed ({known})")
     *folders, name = path.relative_to(root).parts
     try:
+        if create:
+            root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(root, _FOLDER)
     except OSError as broken:
         raise EffectFailed(f"cannot open {root}: {broken.strerror}", hint=f"ls -ld '{root}'") from broken
@@ -63,6 +65,8 @@ def _enter(descriptor: int, name: str, path: Path, *, create: bool) -> int:
     if create:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=descriptor)
+            # As the folder it lies in; the daemon's own umask is for its own files.
+            os.chmod(name, os.fstat(descriptor).st_mode & 0o777, dir_fd=descriptor)
             os.fsync(descriptor)
     try:
         return os.open(name, _FOLDER, dir_fd=descriptor)

@@ -12,17 +12,10 @@ from pydantic import Field, ValidationError
 from agentd.actions import template
 from agentd.actions.settings import ActionSettings
 from agentd.config import Section
+from agentd.errors import BadAction
 
 # What a template may name beside the properties of the output.
 OF_FILE = ("stem", "suffix", "name", "today")
-
-
-class BadAction(Exception):
-    """An action of a task file that cannot be used: its index, and why."""
-
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index, self.message = index, message
 
 
 class Action(Section):

@@ -77,6 +77,8 @@ class Effects:
                         await self._take_back(change)
                         continue
                     try:
+                        if change.kind in ("command", "notify"):
+                            raise EffectFailed("agentd died meanwhile; whether it happened is not known")
                         await self._carry_out(change)
                     except AgentdError as error:
                         await self._store.write(changes.fail, change, error, _now(), random.random())  # noqa: S311
@@ -103,7 +105,7 @@ class Effects:
         )
 
     async def _begin_writing(self, change: Change, expected: str) -> Change:
-        path = _written_path(change)
+        path = written_path(change)
         with self._errors(), self._place(path, create=change.kind == "append") as place:
             found = await asyncio.to_thread(files.read, place)
         digest = found.digest if found else None
@@ -150,7 +152,7 @@ class Effects:
 
     def _write(self, change: Change, before: bytes | None) -> None:
         after = after_bytes(change, before or b"")
-        with self._errors(), self._place(_written_path(change)) as place:
+        with self._errors(), self._place(written_path(change)) as place:
             if change.before is None:
                 files.create(place, change.id, after)
             else:
@@ -247,11 +249,12 @@ def after_bytes(change: Change, before: bytes) -> bytes:
             return set_keys(before, change.details["set"], change.path)
         case "append":
             gap = b"" if not before or before.endswith(b"\n") else b"\n"
-            return before + gap + change.details["text"].encode()
+            return before + gap + str(change.details["text"]).encode()
     return str(change.details["text"]).encode()
 
 
-def _written_path(change: Change) -> Path:
+def written_path(change: Change) -> Path:
+    """The file whose bytes a change makes."""
     return path_of(change.path if change.kind == "frontmatter" else change.details["to"])
 
 

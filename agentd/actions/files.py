@@ -212,10 +212,11 @@ def _exchange(spare: Place, place: Place, before: str) -> None:
 
 
 def _write(place: Place, raw: bytes, mtime_ns: int | None) -> None:
-    descriptor = os.open(
-        place.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=place.folder
-    )
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(place.name, flags, 0o600, dir_fd=place.folder)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        # A new file is for those who may see its folder; the daemon's own umask is for its own files.
+        os.fchmod(descriptor, os.fstat(place.folder).st_mode & 0o666)
         file.write(raw)
         file.flush()
         if mtime_ns is not None:

@@ -44,19 +44,14 @@ def set_keys(raw: bytes, values: Mapping[str, Any], name: str) -> bytes:
     """
     split = _split(raw, name)
     text = _decode(split.header, name)
-    before = _parse(text, name)
+    before = parse_header(text, name)
     edited = text
     for key, value in values.items():
         edited = _set(edited, key, value, split.newline.decode(), name)
     expected = {**before, **values}
-    if _parse(edited, name) != expected:
+    if parse_header(edited, name) != expected:
         raise NotEditable(f"the front matter of {name} cannot be changed at {', '.join(values)} alone")
     return split.lead + edited.encode() + split.rest
-
-
-def get_keys(raw: bytes, name: str) -> dict[str, Any]:
-    """What the front matter says; empty where there is none. Raises `NotEditable`."""
-    return _parse(_decode(_split(raw, name).header, name), name)
 
 
 def _split(raw: bytes, name: str) -> _Split:
@@ -87,7 +82,8 @@ def _yaml() -> YAML:
     return parser
 
 
-def _parse(text: str, name: str) -> dict[str, Any]:
+def parse_header(text: str, name: str) -> dict[str, Any]:
+    """What a front matter says, without its lines of ---; raises `NotEditable`."""
     # Aliases multiply what they stand for: counted before anything is built.
     if len(re.findall(r"(?:^|[\s,\[{:])\*[\w-]", text)) > MAX_ALIASES:
         raise NotEditable(f"the front matter of {name} has more than {MAX_ALIASES} aliases")

@@ -5,6 +5,7 @@
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
+    POST /v1/changes/ID/apply · /v1/changes/ID/undo · /v1/changes/ID/refuse     the change as it is then
     POST /v1/models/NAME/load · /v1/models/NAME/unload · /v1/models/NAME/reset     how the model is then
     POST /v1/models/NAME/tune                        stream: progress, then done
 
@@ -26,7 +27,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from agentd.api.shapes import JobShape, StatusShape
+from agentd.api.shapes import ChangeShape, JobShape, StatusShape
 from agentd.errors import AgentdError, EngineError, InputError, InternalError, NotFound, TaskError
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
@@ -84,6 +85,9 @@ class Daemon(Protocol):
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""
 
+    async def steer_change(self, change_id: int, what: str) -> ChangeShape:
+        """Apply, undo or refuse a change."""
+
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
 
@@ -121,6 +125,12 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
     async def rerun(_: Request) -> Response:
         return JSONResponse(await daemon.rerun_stale())
 
+    async def steer_change(request: Request) -> Response:
+        what = request.path_params["what"]
+        if what not in ("apply", "undo", "refuse"):
+            raise HTTPException(404, f"a change can be applied, undone or refused, not {what}")
+        return JSONResponse(await daemon.steer_change(request.path_params["id"], what))
+
     async def load_model(request: Request) -> Response:
         await daemon.load_model(name := request.path_params["name"])
         return JSONResponse((await report())["models"][name])
@@ -145,6 +155,7 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/rerun-stale", rerun, methods=["POST"]),
             Route("/v1/jobs/{id:int}/retry", retry, methods=["POST"]),
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
+            Route("/v1/changes/{id:int}/{what}", steer_change, methods=["POST"]),
             Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
             Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),
             Route("/v1/models/{name:path}/tune", tune_model, methods=["POST"]),

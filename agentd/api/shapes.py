@@ -6,7 +6,7 @@ from here.
 
 from typing import Any, TypedDict
 
-from agentd.records import Job, JobState
+from agentd.records import Change, Job, JobState
 from agentd.store.outlook import Place
 from agentd.store.results import StoredResult
 
@@ -74,6 +74,26 @@ class ResultShape(TypedDict):
         str, list[dict[str, Any]]
     ]  # by property that was chosen by evidence: values, and what spoke for each
     places: dict[str, str]  # by path in the output, such as `key_points/0`, where the quote stands: "page 3"
+
+
+class ChangeShape(TypedDict):
+    """One change: an element of `agentd changes list --json`, and with `diff` what `agentd changes show` tells."""
+
+    id: int
+    result_id: int
+    task: str
+    kind: str  # frontmatter, sidecar, move, copy, rename, append, webhook, notify or command
+    state: str  # planned, applying, applied, undoing, undone, refused, superseded or failed
+    auto: bool  # made without being asked
+    path: str  # of the file that it is about
+    target: str | None  # where a file went, or would go
+    details: dict[str, Any]  # what the kind needs, such as the keys to set
+    error: str | None  # why it could not be made, or taken back
+    reason: str | None  # the code of that error
+    hint: str | None  # the next command to type
+    created: str  # UTC, ISO 8601
+    applied: str | None
+    undone: str | None
 
 
 class CitationShape(TypedDict):
@@ -256,6 +276,27 @@ def job_shape(job: Job, place: Place | None = None) -> JobShape:
         "position": place.position if place else None,
         "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
         "progress": job.progress if job.state is JobState.RUNNING else None,
+    }
+
+
+def change_shape(change: Change) -> ChangeShape:
+    """The JSON of a change."""
+    return {
+        "id": change.id,
+        "result_id": change.result_id,
+        "task": change.task,
+        "kind": change.kind,
+        "state": change.state.value,
+        "auto": change.auto,
+        "path": change.path,
+        "target": change.target or change.details.get("to"),
+        "details": change.details,
+        "error": change.error,
+        "reason": change.reason,
+        "hint": change.hint,
+        "created": change.created,
+        "applied": change.applied,
+        "undone": change.undone,
     }
 
 

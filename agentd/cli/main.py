@@ -26,6 +26,7 @@ COMMANDS = {
     "ask": ("ask", "Answer a question from what was read, with sources."),
     "results": ("results", "List and show results."),
     "logs": ("logs", "Find the few lines that matter in logs."),
+    "changes": ("changes", "See, apply, undo and refuse what results would do."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
     "tasks": ("tasks", "List, show and check tasks."),
     "model": ("model", "List, load and unload models."),

@@ -23,6 +23,14 @@ STYLES: dict[str, Style] = {
     "failed": {"fg": "red"},
     "quarantined": {"fg": "red", "bold": True},
     "cancelled": {"fg": "yellow"},
+    # … and a change's.
+    "planned": {"fg": "blue"},
+    "applying": {"fg": "cyan"},
+    "applied": {"fg": "green"},
+    "undoing": {"fg": "cyan"},
+    "undone": {"fg": "yellow"},
+    "refused": {"fg": "yellow"},
+    "superseded": {"fg": "yellow"},
 }
 
 
@@ -49,8 +57,9 @@ def output_line(
     """
     parts = []
     for name, value in output.items():
-        said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        weights = probabilities.get(name, {})
+        said = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+        # Of a list that was chosen by evidence the scores are a part, and `results show` tells them all.
+        weights = {} if isinstance(value, list) else probabilities.get(name, {})
         likely = f" ({percent(weights[said])})" if said in weights else ""
         parts.append(f"{name}: {said}{likely}")
     line = " · ".join(parts)

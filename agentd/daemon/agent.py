@@ -12,6 +12,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
 from agentd.daemon.vault import Vault
 from agentd.engine import weights
@@ -44,7 +45,8 @@ class Agent:
         self.store = store
         self.owner = current_owner()
         self.reader = Reader()
-        self.library = Library(paths.tasks, config.vocabularies)
+        self.changes = Changes(store, config)
+        self.library = Library(paths.tasks, config.vocabularies, self.changes.read_actions)
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
         }

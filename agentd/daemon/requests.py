@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.api.app import AskBody, Parts, RenderBody, RunBody
-from agentd.api.shapes import JobShape, job_shape, result_shape
+from agentd.api.shapes import ChangeShape, JobShape, change_shape, job_shape, result_shape
 from agentd.ask.answer import Answer, answer
 from agentd.daemon import tuning
 from agentd.daemon.agent import Agent, now
@@ -20,7 +20,7 @@ from agentd.engine.client import EngineClient
 from agentd.errors import InputError, ModelUnavailable
 from agentd.readers.read import read_stdin
 from agentd.records import Document, Job, Priority
-from agentd.store import outlook, queue, results
+from agentd.store import changes, outlook, queue, results
 from agentd.tasks.prompt import build_messages
 
 POLL_SECONDS = 0.1
@@ -106,6 +106,18 @@ class Requests:
         for worker in self._workers.values():
             worker.cancel(job_id)
         return job_shape(job)
+
+    async def steer_change(self, change_id: int, what: str) -> ChangeShape:
+        """Apply, undo or refuse a change; raises `ChangeError`."""
+        steer = self._agent.changes
+        match what:
+            case "apply":
+                change = await steer.effects.apply(change_id)
+            case "undo":
+                change = await steer.undo(change_id)
+            case _:
+                change = await self._agent.store.write(changes.refuse, change_id)
+        return change_shape(change)
 
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""

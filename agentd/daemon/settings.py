@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from agentd.actions.settings import ActionSettings
 from agentd.config import Section, read_yaml, validate
 from agentd.engine.settings import ModelSettings
 from agentd.errors import ConfigError
@@ -21,6 +22,9 @@ class Config(Section):
     )
     watch: tuple[WatchSettings, ...] = Field((), description="Folders to watch.")
     logs: tuple[LogSettings, ...] = Field((), description="Logs to follow.")
+    actions: ActionSettings = Field(
+        ActionSettings.model_construct(), description="What results may do outside their own folder."
+    )
     vocabularies: dict[str, Vocabulary] = Field(
         {}, description="Words that tasks may choose from, with a description each or as a plain list."
     )

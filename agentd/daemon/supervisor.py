@@ -1,7 +1,8 @@
 """`agentd start`: bind the rooms together, run their duties, stop them in reverse.
 
-The duties are engines, heartbeat, workers, watches, logs and the socket, each inside `duty.supervise`. SIGTERM and
-SIGINT stop claiming, let the job in hand finish for DRAIN_SECONDS, then give it back; a second one ends at once.
+The duties are engines, heartbeat, workers, changes, watches, logs and the socket, each inside `duty.supervise`.
+SIGTERM and SIGINT stop claiming, let the job in hand finish for DRAIN_SECONDS, then give it back; a second one
+ends at once.
 llama_cpp is never imported here.
 """
 
@@ -72,6 +73,7 @@ class Supervisor:
             serve = self._start([Duty("serve", lambda: self._server.serve([sock]))])
             heartbeat = self._start([Duty("heartbeat", agent.heartbeat)])
             workers = self._start([Duty(f"work {name}", self._work(name)) for name in self._workers])
+            changing = self._start([Duty("apply changes", agent.changes.run)])
             watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
             follow = self._start([Duty("follow logs", self._follow.run)] if agent.config.logs else [])
             self._warn_of_tasks()
@@ -81,6 +83,7 @@ class Supervisor:
             await _end(watches)
             await self._drain(workers)
             await _end(heartbeat)
+            await _end(changing)
             self._server.should_exit = True
             await asyncio.wait(serve)
             await _end(engines)

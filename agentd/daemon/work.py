@@ -43,7 +43,9 @@ async def process_one(agent: Agent, job: Job) -> None:
         result = await run_task(task, document, model, job.priority, progress=progress, vault=vault)
         await check_unchanged(agent, job.source, document.content)
         task_hash = agent.hash(task)
-        await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now())
+        plans = await agent.changes.plan(job, task, document, result)
+        await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now(), plans)
+        agent.changes.planned.set()
         log.info("job %d done: %s on %s in %.1f s", job.id, job.task, job.source, result.seconds)
     except ModelUnavailable as error:
         # Not the job's fault and not its try: it waits until there is a model again.

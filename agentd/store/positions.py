@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from agentd.errors import Superseded, Vanished
 from agentd.records import Event, JobState, timestamp
-from agentd.store import queue
+from agentd.store import changes, queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
     if before is None and _follow_rename(db, event):
         before = event.content
     _note(db, file)
-    if not file.wanted:
+    if not file.wanted or changes.is_own(db, event.source, event.content):
         return None
     if missed := _missed_job(db, event):
         return queue.retry_job(db, missed, now).id

@@ -1,7 +1,7 @@
 """Results: what finished jobs produced. A job and its result commit together."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from agentd.errors import NotFound, Superseded
-from agentd.records import Coverage, Document, Job, Result, timestamp
-from agentd.store import parts, queue
+from agentd.records import Coverage, Document, Job, Plan, Result, timestamp
+from agentd.store import changes, parts, queue
 from agentd.store.documents import keep_document
 
 
@@ -29,11 +29,19 @@ class StoredResult:
 
 
 def complete(
-    db: Database, job: Job, owner: str, task_hash: str, result: Result, document: Document, now: datetime
+    db: Database,
+    job: Job,
+    owner: str,
+    task_hash: str,
+    result: Result,
+    document: Document,
+    now: datetime,
+    plans: Sequence[Plan] = (),
 ) -> int:
-    """End a job with its result; raises `Superseded` where the job is not this owner's any more.
+    """End a job with its result and the changes that it plans.
 
-    `task_hash` is that of the task as it ran, which may have changed since the job was made.
+    Raises `Superseded` where the job is not this owner's any more. `task_hash` is that of the task as it ran,
+    which may have changed since the job was made.
     """
     if not queue.finish(db, job, owner, now):
         raise Superseded(f"job {job.id} was cancelled or taken over while it ran")
@@ -70,7 +78,9 @@ def complete(
     }
     marks = ", ".join("?" * len(row))
     sql = f"INSERT INTO results ({', '.join(row)}) VALUES ({marks}) RETURNING id"
-    return int(next(iter(db.query(sql, list(row.values()))))["id"])
+    result_id = int(next(iter(db.query(sql, list(row.values()))))["id"])
+    changes.plan(db, plans, result_id=result_id, task=job.task, source=source, content=document.content, now=now)
+    return result_id
 
 
 def get(db: Database, result_id: int) -> StoredResult:

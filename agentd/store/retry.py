@@ -39,5 +39,5 @@ def judge(job: Job, error: AgentdError, chance: float) -> Verdict:
 
 def backoff(attempts: int, chance: float) -> float:
     """Seconds to wait after so many tries. `chance` is a random number in [0, 1)."""
-    delay = min(FIRST_DELAY * 2 ** max(attempts - 1, 0), LAST_DELAY)
+    delay: float = min(FIRST_DELAY * 2 ** max(attempts - 1, 0), LAST_DELAY)
     return delay * (1 + JITTER * chance)

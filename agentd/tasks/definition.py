@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from agentd.config import Duration, Section, Yaml, read_yaml, validate
-from agentd.errors import BrokenTask
+from agentd.errors import BadAction, BrokenTask
 from agentd.readers.kinds import Kind
 
 # Bounds of an output schema: what a grammar can be compiled from in no time, and a person can read.
@@ -65,6 +65,7 @@ class TaskHeader(Section):
     reads: tuple[Kind, ...] = Field((), description="What kinds of file it is for; all of them by default.")
     max_tokens: int = Field(512, ge=1, le=8192, description="The longest answer, in tokens.")
     time_limit: Duration = Field(300.0, description="The longest time one answer may take.")
+    actions: tuple[dict[str, Any], ...] = Field((), description="What a result may do; each is planned first.")
     output: dict[str, dict[str, Any]] = Field(
         min_length=1,
         description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
@@ -87,6 +88,7 @@ class Task:
     schema: dict[str, Any]  # JSON Schema of the output, vocabularies filled in
     decide: tuple[str, ...]  # its properties that are chosen by score
     evidence: tuple[str, ...]  # its properties that are chosen by evidence, for which scores are a part
+    actions: tuple[Any, ...]  # what a result may do, as who carries that out reads it
     hints: dict[str, str]  # what each word of a vocabulary means
     instructions: str
     max_tokens: int
@@ -107,7 +109,21 @@ def choices(schema: dict[str, Any]) -> list[Any]:
     return found
 
 
-def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str]]) -> Task:
+# Reads the actions of a task whose output has these properties; raises `BadAction`.
+ReadActions = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], tuple[Any, ...]]
+
+
+def read_no_actions(raw: Sequence[Mapping[str, Any]], properties: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Leave the actions of a task unread, for those who carry none out."""
+    return ()
+
+
+def read_task(
+    text: str,
+    file: Path,
+    vocabularies: Mapping[str, Mapping[str, str]],
+    read_actions: ReadActions = read_no_actions,
+) -> Task:
     """The task in a file's text; raises `BrokenTask`."""
     match = _HEADER.match(text)
     if not match:
@@ -125,6 +141,10 @@ def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str
     schema = compiler.object(header.output, ("output",), depth=1)
     if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
         raise yaml.fail(("output",), f"the schema is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
+    try:
+        actions = read_actions(header.actions, schema["properties"])
+    except BadAction as bad:
+        raise yaml.fail(("actions", bad.index), f"`actions`: {bad.message}") from bad
     return Task(
         name=header.name,
         description=header.description,
@@ -133,6 +153,7 @@ def read_task(text: str, file: Path, vocabularies: Mapping[str, Mapping[str, str
         schema=schema,
         decide=tuple(name for name, value in header.output.items() if value.get("decide") == "score"),
         evidence=tuple(name for name, value in header.output.items() if value.get("decide") == "evidence"),
+        actions=actions,
         hints=compiler.hints,
         instructions=instructions,
         max_tokens=header.max_tokens,

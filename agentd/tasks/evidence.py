@@ -17,7 +17,7 @@ from agentd.tasks.words import NoteWords, read_words, weigh, words_of_tag
 MODEL_WEIGHT = 0.3
 VAULT_WEIGHT = 160.0
 VAULT_HALF = 10  # tagged notes at which a profile has half its weight
-LEAST = 1.0  # nats that a tag needs to be chosen at all
+LEAST = 0.9  # nats that a tag needs to be chosen at all: a little more than one of its words in the text
 NEAR = 1.5  # nats below the best at which a further tag still fits
 FLOOR = 1e-6  # the least probability that a model's score counts as
 
@@ -77,7 +77,7 @@ def weigh_tags(
     was asked.
     """
     likeness = vault.likeness
-    mean = sum(likeness.values()) / len(tags) if tags else 0.0
+    mean = sum(likeness.values()) / len(likeness) if likeness else 0.0
     weighed = []
     for tag, meaning in tags.items():
         told, found = weigh(words_of_tag(tag, meaning), note, vault.rarity)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agentd.errors import BrokenTask, TaskError, UnknownTask
-from agentd.tasks.definition import Task, read_task
+from agentd.tasks.definition import ReadActions, Task, read_no_actions, read_task
 
 MAX_TASK_BYTES = 256 * 1024
 
@@ -25,9 +25,12 @@ def _task_files(folder: Path) -> Iterator[Path]:
 class Library:
     """The tasks of one home with one config."""
 
-    def __init__(self, own: Path, vocabularies: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, own: Path, vocabularies: Mapping[str, Mapping[str, str]], read_actions: ReadActions = read_no_actions
+    ) -> None:
         self._folders = (own, shipped_tasks())
         self._vocabularies = vocabularies
+        self._read_actions = read_actions
         self._read: dict[Path, tuple[tuple[int, int, int], Task]] = {}
 
     def names(self) -> list[str]:
@@ -45,7 +48,10 @@ class Library:
                     raise BrokenTask(f"{file}:1: is not a file")
                 if found.st_size > MAX_TASK_BYTES:
                     raise BrokenTask(f"{file}:1: larger than {MAX_TASK_BYTES // 1024} KiB")
-                self._read[file] = (stamp, read_task(file.read_text("utf-8"), file, self._vocabularies))
+                self._read[file] = (
+                    stamp,
+                    read_task(file.read_text("utf-8"), file, self._vocabularies, self._read_actions),
+                )
         except OSError as broken:
             raise BrokenTask(f"{file}: cannot be read: {broken.strerror}", hint=f"ls -l '{file}'") from broken
         except UnicodeDecodeError as broken:

@@ -26,6 +26,11 @@ class WatchSettings(Section):
     existing: Literal["process", "skip"] = Field(
         "process", description="What to do with files that are there at the very first start."
     )
+    apply: Literal["review", "auto"] = Field(
+        "review",
+        description="What to do with changes that results would make: keep them for `agentd changes apply`, or "
+        "make them at once; both can be undone.",
+    )
     max_size: Size = Field(20 * 1024**2, description="Larger files are recorded as failed, not read.")
     settle: Duration = Field(2.0, description="How long a file must stay unchanged before it is taken.")
     scan: Duration = Field(

@@ -17,12 +17,28 @@ vocabularies:
   tags: [python, garden, kitchen]
 """
 
+# The shipped task of this name chooses by evidence; what is tested here is how any answer travels.
+TASK = """\
+---
+name: note-tagging
+description: Title and tags of a note
+reads: [markdown, text]
+output:
+  title: {type: string, maxLength: 80}
+  tags: {type: array, items: {vocabulary: tags}, minItems: 1, maxItems: 3}
+max_tokens: 128
+---
+You tag notes.
+"""
+
 WriteNote = Callable[..., Path]
 
 
 @pytest.fixture
 async def agent(paths: Paths) -> AsyncIterator[Agent]:
     paths.config.write_text(CONFIG)
+    paths.make_folders()
+    (paths.tasks / "note-tagging.md").write_text(TASK)
     async with open_agent(paths) as opened:
         for name in ("main", "big"):
             opened.engines[name] = ScriptedEngine(name)  # type: ignore[assignment]

@@ -75,7 +75,7 @@ def test_evidence_is_added_and_the_parts_are_kept() -> None:
     weighed = weigh_tags(TAGS, read_words("Plants need water."), vault, scores)
     best = weighed[0]
     assert (best.tag, best.found, best.tagged) == ("garden", ("plants",), 10)
-    assert best.vault == pytest.approx(160 * (0.3 - 0.1) / 2)
+    assert best.vault == pytest.approx(160 * (0.3 - 0.2) / 2)
     assert best.model == pytest.approx(0.3 * -0.916, abs=0.01)
     assert best.total == pytest.approx(best.words + best.vault + best.model)
 
@@ -100,7 +100,7 @@ def test_of_two_levels_of_a_tag_the_closer_one_is_chosen() -> None:
 
 def test_a_choice_says_why_and_what_came_next() -> None:
     vault = VaultView({}, {"garden": 0.3}, {"garden": 10}, (Similar("/n/peas.md", "Peas", ("garden",)),))
-    weighed = weigh_tags(TAGS, read_words("Seeds"), vault, {})
+    weighed = weigh_tags(TAGS, read_words("# Seeds"), vault, {})
     first, *rest = explain(weighed, choose(weighed, 0, 1), vault)
     assert (first["value"], first["chosen"]) == ("garden", True)
     assert first["words"]["found"] == ["seeds"]

@@ -1,0 +1,156 @@
+"""Binds results to what they may do: plans changes with each result, applies those that need no asking.
+
+What an action means and how an effect survives a death is known to the `actions` room.
+"""
+
+import asyncio
+import contextlib
+import difflib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agentd.actions import frontmatter
+from agentd.actions.confine import open_place
+from agentd.actions.definition import Action, read_actions
+from agentd.actions.effects import WRITING, Effects, after_bytes, written_path
+from agentd.actions.files import MAX_BYTES, read
+from agentd.actions.plan import plan
+from agentd.daemon.settings import Config
+from agentd.errors import AgentdError, ChangedSince, ChangeError, NotEditable
+from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_stored, path_of
+from agentd.store import changes
+from agentd.store.database import Store
+from agentd.tasks.definition import Task
+
+log = logging.getLogger("agentd.changes")
+
+BATCH = 100  # changes that are looked up at a time
+IDLE_SECONDS = 5.0  # how often to look for changes whose next try is due
+DIFF_LINES = 3  # around a change
+
+
+class Changes:
+    """The changes of one home."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store, self._config = store, config
+        roots = [*(watch.path for watch in config.watch), *config.actions.targets.values()]
+        self._roots = [Path(os.path.realpath(root)) for root in roots]
+        settings = config.actions.model_copy(
+            update={
+                "targets": {name: Path(os.path.realpath(path)) for name, path in config.actions.targets.items()}
+            }
+        )
+        self._settings = settings
+        self.effects = Effects(store, settings, self._roots)
+        self.planned = asyncio.Event()  # set when changes were planned that need no asking
+
+    def read_actions(self, raw: Sequence[Mapping[str, Any]], properties: Mapping[str, Any]) -> tuple[Action, ...]:
+        """The actions of a task, as the config allows them; raises `BadAction`."""
+        return read_actions(raw, properties, self._settings)
+
+    async def plan(self, job: Job, task: Task, document: Document, result: Result) -> list[Plan]:
+        """What a result would do; nothing for a document that lies in no folder where changes are allowed."""
+        if not task.actions or is_stored(job.source) or not self.effects.allows(job.source):
+            return []
+        ours, declined = await self._store.read(changes.given, job.source)
+        present: dict[str, Any] = {}
+        with contextlib.suppress(NotEditable):  # it is said when the change is looked at or applied
+            present = frontmatter.parse_header(document.front_matter, job.source)
+        return plan(
+            task.actions,
+            document,
+            result.output,
+            self._settings,
+            present=present,
+            ours=ours,
+            declined=declined,
+            auto=self._is_auto(job),
+            today=datetime.now().astimezone(),
+        )
+
+    def _is_auto(self, job: Job) -> bool:
+        path = path_of(job.source)
+        return any(
+            watch.apply == "auto"
+            for watch in self._config.watch
+            if watch.task == job.task and path.is_relative_to(os.path.realpath(watch.path))
+        )
+
+    async def run(self) -> None:
+        """Take up what a death left, then apply what needs no asking, until cancelled."""
+        if taken_up := await self.effects.recover():
+            log.info("%d changes were taken up again", taken_up)
+        while True:
+            self.planned.clear()
+            due = await self._store.read(changes.due, datetime.now().astimezone(), BATCH)
+            for change in due:
+                await self._apply(change)
+            if not due:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.planned.wait(), IDLE_SECONDS)
+
+    async def undo(self, change_id: int) -> Change:
+        """Take a change back; raises `ChangedSince` with what became of the file, `NotUndoable`."""
+        change = await self._store.read(changes.get, change_id)
+        if drift := await self.drift(change):
+            told = "\n".join(drift)
+            raise ChangedSince(
+                f"{written_path(change)} has changed since, so change {change_id} stays:\n{told}",
+                hint=f"agentd changes show {change_id}",
+            )
+        return await self.effects.undo(change_id)
+
+    async def _apply(self, change: Change) -> None:
+        try:
+            await self.effects.apply(change.id)
+        except ChangeError as error:
+            log.warning("change %d: %s on %s: %s", change.id, change.kind, change.path, error)
+        except AgentdError as error:
+            log.info("change %d: %s on %s: %s", change.id, change.kind, change.path, error)
+
+    async def diff(self, change: Change) -> list[str]:
+        """What a change makes of a file, or what became of the file since, as lines of a unified diff."""
+        if change.kind not in WRITING:
+            return []
+        before, after = await self._sides(change)
+        if before is None and after is None:
+            return []
+        names = str(written_path(change)), str(written_path(change))
+        lines = difflib.unified_diff(_lines(before), _lines(after), *names, n=DIFF_LINES, lineterm="")
+        return list(lines)
+
+    async def drift(self, change: Change) -> list[str]:
+        """How a file differs from what an applied change left; empty where it is as it was left."""
+        if change.kind not in WRITING or change.state is not ChangeState.APPLIED:
+            return []
+        left = after_bytes(change, await self._kept(change) or b"")
+        now = await asyncio.to_thread(self._read, written_path(change))
+        if now == left:
+            return []
+        names = "as the change left it", "as it is now"
+        return list(difflib.unified_diff(_lines(left), _lines(now), *names, n=DIFF_LINES, lineterm=""))
+
+    async def _sides(self, change: Change) -> tuple[bytes | None, bytes | None]:
+        if change.applied is not None:
+            before = await self._kept(change)
+            return before, after_bytes(change, before or b"")
+        now = await asyncio.to_thread(self._read, written_path(change))
+        return now, after_bytes(change, now or b"")
+
+    async def _kept(self, change: Change) -> bytes | None:
+        return await self._store.read(changes.content, change.before) if change.before else None
+
+    def _read(self, path: Path) -> bytes | None:
+        with contextlib.suppress(OSError, ChangeError), open_place(self._roots, path) as place:
+            found = read(place)
+            return found.raw if found else None
+        return None
+
+
+def _lines(raw: bytes | None) -> Sequence[str]:
+    return [] if raw is None else raw[:MAX_BYTES].decode("utf-8", "replace").splitlines()
