@@ -49,6 +49,7 @@ class Effects:
         """Make a planned change; raises `ChangeError`, after what became of it was noted."""
         async with self._lock:
             change = await self._store.read(changes.get, change_id)
+            changes.check_appliable(change)
             try:
                 change = await self._begin(change)
                 await self._carry_out(change)

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 from dataclasses import dataclass
+from typing import NoReturn
 
 from agentd.actions import swap
 from agentd.actions.confine import Place, look, open_file
@@ -75,18 +76,14 @@ def replace(place: Place, change_id: int, before: str, after: bytes, mtime_ns: i
     Taken up again after a death, it finishes what was begun. Raises `ChangedSince` where the file is neither.
     """
     spare = temporary(place, change_id)
-    wanted = digest(after)
-    now, prepared = digest_at(place), digest_at(spare)
-    if now == wanted and prepared in (None, before):
-        _remove(spare)  # it was exchanged, and only that was left
-        _flush(place)
-        return
-    beside = read(spare)
-    if now == wanted and beside is not None and not after.startswith(beside.raw):
+    now, beside = digest_at(place), read(spare)
+    if now == digest(after):
+        if beside is None or beside.digest == before or after.startswith(beside.raw):
+            _remove(spare)  # it was done, and only that was left
+            _flush(place)
+            return
         # Somebody was faster than the exchange, and their file is the one beside.
-        _exchange(spare, place, before=wanted)
-        _remove(spare)
-        raise ChangedSince(f"{place.path} was changed by another program")
+        _exchange_back(spare, place)
     _remove(spare)
     if now != before:
         raise ChangedSince(f"{place.path} has changed since")
@@ -94,12 +91,16 @@ def replace(place: Place, change_id: int, before: str, after: bytes, mtime_ns: i
     assert found is not None
     _write(spare, after, mtime_ns)
     _keep_attributes(place, spare, found, times=False)
-    _exchange(spare, place, before)
-    if digest_at(spare) != before:
-        _exchange(spare, place, before=wanted)
+    if swap.exchange(spare, place):
+        if digest_at(spare) != before:
+            _exchange_back(spare, place)
         _remove(spare)
-        raise ChangedSince(f"{place.path} was changed by another program just now")
-    _remove(spare)
+    else:
+        # No exchange here: seen to be the right one, then replaced; the moment between the two stays open.
+        if digest_at(place) != before:
+            _remove(spare)
+            raise ChangedSince(f"{place.path} has changed since")
+        os.replace(spare.name, place.name, src_dir_fd=spare.folder, dst_dir_fd=place.folder)
     _flush(place)
 
 
@@ -172,10 +173,10 @@ def move(source: Place, target: Place, change_id: int, content: str) -> None:
 
 def copy(source: Place, target: Place, change_id: int, content: str) -> None:
     """Copy the file whose sha256 is `content` with its times, mode, owner and attributes; raises as `move`."""
-    if digest_at(target) == content and _copied(source, target):
-        return
     spare = temporary(target, change_id)
     _remove(spare)
+    if digest_at(target) == content and _copied(source, target):
+        return
     found = look(source)
     descriptor = open_file(source)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -198,17 +199,12 @@ def copy(source: Place, target: Place, change_id: int, content: str) -> None:
     _flush(target)
 
 
-def _exchange(spare: Place, place: Place, before: str) -> None:
-    if swap.exchange(spare, place):
-        return
-    # No exchange here: the old file is seen to be the right one, then replaced; the moment between stays open.
-    if digest_at(place) != before:
-        _remove(spare)
-        raise ChangedSince(f"{place.path} has changed since")
-    kept = read(place)
-    os.replace(spare.name, place.name, src_dir_fd=spare.folder, dst_dir_fd=place.folder)
-    if kept is not None:
-        _write(spare, kept.raw, kept.stat.st_mtime_ns)
+def _exchange_back(spare: Place, place: Place) -> NoReturn:
+    """Give somebody else's file its place again."""
+    swap.exchange(spare, place)
+    _remove(spare)
+    _flush(place)
+    raise ChangedSince(f"{place.path} was changed by another program just now")
 
 
 def _write(place: Place, raw: bytes, mtime_ns: int | None) -> None:

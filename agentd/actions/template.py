@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_RESERVED = frozenset('/\\:*?"<>|')  # by one file system or another
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix or a number may follow
 
 
@@ -41,7 +41,9 @@ def fill_path(template: str, values: Mapping[str, Any]) -> list[str]:
 
 def plain_name(text: str) -> str:
     """A text as a file name; empty where nothing of it is left."""
-    name = " ".join(_FORBIDDEN.sub("-", text).split()).strip(". ")
+    # Letters that are not printable include those that turn the direction of text, or are not seen at all.
+    plain = "".join(letter if letter.isprintable() and letter not in _RESERVED else "-" for letter in text)
+    name = " ".join(plain.split()).strip(". ")
     while len(name.encode()) > MAX_NAME:
         name = name[:-1]
     return name.strip(". ")

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agentd.errors import AgentdError, ChangeError, NotFound, NotUndoable
+from agentd.errors import AgentdError, ChangedSince, ChangeError, NotFound, NotUndoable, Superseded
 from agentd.records import Change, ChangeState, Plan, timestamp
 from agentd.store import retry
 
@@ -103,9 +103,7 @@ def begin(
     mtime_ns: int | None,
 ) -> Change:
     """Note what is about to be done; `before` are the bytes that an undo needs. Raises `ChangeError`."""
-    change = get(db, change_id)
-    if change.state not in (ChangeState.PLANNED, ChangeState.FAILED):
-        raise ChangeError(f"change {change_id} is {change.state}: only planned ones can be applied")
+    check_appliable(get(db, change_id))
     if before is not None and before_digest is not None:
         db.execute(
             "INSERT INTO contents (sha256, raw) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -117,6 +115,12 @@ def begin(
         [target, before_digest, after, mtime_ns, change_id],
     )
     return get(db, change_id)
+
+
+def check_appliable(change: Change) -> None:
+    """Raise `ChangeError` for a change that is neither planned nor failed."""
+    if change.state not in (ChangeState.PLANNED, ChangeState.FAILED):
+        raise ChangeError(f"change {change.id} is {change.state}: only planned ones can be applied")
 
 
 def finish(db: Database, change_id: int, now: datetime) -> None:
@@ -166,7 +170,7 @@ def fail(db: Database, change: Change, error: AgentdError, now: datetime, chance
         _end(db, change.id, ChangeState.PLANNED, error)
         db.execute("UPDATE changes SET not_before = ?, attempts = ? WHERE id = ?", [due_at, tries, change.id])
         return ChangeState.PLANNED
-    state = ChangeState.SUPERSEDED if error.code in ("changed-since", "vanished") else ChangeState.FAILED
+    state = ChangeState.SUPERSEDED if isinstance(error, (ChangedSince, Superseded)) else ChangeState.FAILED
     _end(db, change.id, state, error)
     return state
 

@@ -1,0 +1,385 @@
+"""Changes, from planned to undone, with a death in between and a user who edits meanwhile."""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from agentd.actions import files, webhook
+from agentd.actions.effects import Effects
+from agentd.actions.frontmatter import set_keys
+from agentd.errors import (
+    ChangedSince,
+    ChangeError,
+    Conflict,
+    EffectFailed,
+    NotUndoable,
+    Outside,
+    Superseded,
+    Unreachable,
+)
+from agentd.records import ChangeState, Plan
+from agentd.store import changes
+from agentd.store.database import Store
+from tests.actions.conftest import Home, tags
+from tests.making import NOW
+
+
+async def test_front_matter_is_set_and_undone_byte_for_byte_with_its_time(home: Home) -> None:
+    note = home.write("a.md", "# Peas\r\nSow.\r\n")
+    os.utime(note, ns=(10**18, 10**18))
+    before = note.read_bytes()
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    applied = await home.effects.apply(change_id)
+    assert note.read_bytes() == b"---\r\ntags:\r\n  - garden\r\n---\r\n# Peas\r\nSow.\r\n"
+    assert (applied.state, applied.before, applied.after) == (
+        ChangeState.APPLIED,
+        files.digest(before),
+        files.digest(note.read_bytes()),
+    )
+    assert await home.store.read(changes.is_own, str(note), files.digest(note.read_bytes()))
+    undone = await home.effects.undo(change_id)
+    assert undone.state is ChangeState.UNDONE
+    assert (note.read_bytes(), note.stat().st_mtime_ns) == (before, 10**18)
+    assert await home.store.read(changes.is_own, str(note), files.digest(before))
+
+
+async def test_a_note_that_changed_since_the_result_is_left_alone(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    note.write_text("# Beans\n")
+    with pytest.raises(ChangedSince, match="has changed since"):
+        await home.effects.apply(change_id)
+    assert note.read_text() == "# Beans\n"
+    assert (await home.store.read(changes.get, change_id)).state is ChangeState.SUPERSEDED
+
+
+async def test_an_undo_is_refused_where_the_file_changed_since(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    await home.effects.apply(change_id)
+    note.write_text(note.read_text() + "More.\n")
+    edited = note.read_bytes()
+    with pytest.raises(ChangedSince):
+        await home.effects.undo(change_id)
+    assert note.read_bytes() == edited
+    kept = await home.store.read(changes.get, change_id)
+    assert (kept.state, kept.reason) == (ChangeState.APPLIED, "changed-since")
+
+
+async def test_only_planned_changes_are_applied_and_only_applied_ones_undone(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    with pytest.raises(NotUndoable, match="is planned: only applied ones"):
+        await home.effects.undo(change_id)
+    await home.store.write(changes.refuse, change_id)
+    with pytest.raises(ChangeError, match="is refused: only planned ones"):
+        await home.effects.apply(change_id)
+    assert (await home.store.read(changes.get, change_id)).state is ChangeState.REFUSED
+    assert await home.store.read(changes.given, str(note)) == ({}, {"tags": ["garden"]})
+
+
+async def test_a_newer_result_takes_the_place_of_what_an_older_one_planned(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (old,) = await home.plan(note, tags(note, "garden"))
+    (new,) = await home.plan(note, tags(note, "home"), occasion="again")
+    assert (await home.store.read(changes.get, old)).state is ChangeState.SUPERSEDED
+    assert (await home.store.read(changes.get, new)).state is ChangeState.PLANNED
+
+
+async def test_a_sidecar_is_made_replaced_and_taken_away_but_never_written_over_another_file(home: Home) -> None:
+    note, sidecar = home.write("a.md", "# Peas\n"), home.notes / "a.agentd.md"
+    (first,) = await home.plan(note, Plan("sidecar", str(note), {"to": str(sidecar), "text": "one\n"}))
+    await home.effects.apply(first)
+    (second,) = await home.plan(
+        note, Plan("sidecar", str(note), {"to": str(sidecar), "text": "two\n"}), occasion="2"
+    )
+    await home.effects.apply(second)
+    assert sidecar.read_text() == "two\n"
+    await home.effects.undo(second)
+    assert sidecar.read_text() == "one\n"
+    await home.effects.undo(first)
+    assert not sidecar.exists()
+    sidecar.write_text("mine")
+    (third,) = await home.plan(note, Plan("sidecar", str(note), {"to": str(sidecar), "text": "3\n"}), occasion="3")
+    with pytest.raises(Conflict):
+        await home.effects.apply(third)
+    assert sidecar.read_text() == "mine"
+
+
+async def test_a_text_is_appended_and_taken_off_again(home: Home) -> None:
+    note, journal = home.write("a.md", "# Peas\n"), home.target / "2026" / "log.md"
+    append = Plan("append", str(note), {"to": str(journal), "text": "- Peas\n"})
+    (first,) = await home.plan(note, append)
+    await home.effects.apply(first)
+    (second,) = await home.plan(note, append, occasion="2")
+    await home.effects.apply(second)
+    assert journal.read_text() == "- Peas\n- Peas\n"
+    with pytest.raises(ChangedSince):
+        await home.effects.undo(first)
+    await home.effects.undo(second)
+    await home.effects.undo(first)
+    assert not journal.exists()
+
+
+async def test_a_file_is_tagged_and_then_moved_and_all_of_it_undone(home: Home) -> None:
+    note, target = home.write("a.md", "# Peas\n"), home.target / "peas.md"
+    move = Plan("move", str(note), {"to": str(target), "on_conflict": "rename"})
+    target.write_text("another")
+    ids = await home.plan(note, tags(note, "garden"), move)
+    for change_id in ids:
+        await home.effects.apply(change_id)
+    moved = home.target / "peas 2.md"
+    assert "garden" in moved.read_text()
+    assert (note.exists(), target.read_text()) == (False, "another")
+    for change_id in reversed(ids):
+        await home.effects.undo(change_id)
+    assert note.read_text() == "# Peas\n"
+    assert not moved.exists()
+
+
+TAKEN = [("skip", Superseded, "superseded"), ("fail", Conflict, "failed")]
+
+
+@pytest.mark.parametrize(("policy", "error", "state"), TAKEN)
+async def test_a_name_that_is_taken_is_skipped_or_fails(
+    home: Home, policy: str, error: type[Exception], state: str
+) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (home.target / "a.md").write_text("another")
+    copy = Plan("copy", str(note), {"to": str(home.target / "a.md"), "on_conflict": policy})
+    (change_id,) = await home.plan(note, copy)
+    with pytest.raises(error):
+        await home.effects.apply(change_id)
+    assert (await home.store.read(changes.get, change_id)).state == state
+    assert (home.target / "a.md").read_text() == "another"
+
+
+async def test_nothing_happens_outside_the_roots(home: Home, tmp_path: Path) -> None:
+    note, outside = home.write("a.md", "# Peas\n"), tmp_path / "outside"
+    outside.mkdir()
+    (home.target / "link").symlink_to(outside)
+    for target in (outside / "a.md", home.target / ".." / "outside" / "a.md", home.target / "link" / "a.md"):
+        move = Plan("move", str(note), {"to": str(target), "on_conflict": "rename"})
+        (change_id,) = await home.plan(note, move, occasion=str(target))
+        with pytest.raises(Outside):
+            await home.effects.apply(change_id)
+    assert list(outside.iterdir()) == []
+    assert note.exists()
+
+
+async def test_a_webhook_is_told_with_a_signed_id_and_tried_again(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    hook = {"url": "https://hook.test/in", "secret_file": str(secret)}
+    home = Home(tmp_path, home.store, webhooks={"home": hook})
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(503 if len(seen) == 1 else 204)
+
+    client = httpx.Client
+    monkeypatch.setattr(
+        webhook.httpx, "Client", lambda **kw: client(**kw | {"transport": httpx.MockTransport(answer)})
+    )
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, Plan("webhook", str(note), {"to": "home"}))
+    with pytest.raises(Unreachable, match="answered 503"):
+        await home.effects.apply(change_id)
+    waiting = await home.store.read(changes.get, change_id)
+    assert (waiting.state, waiting.attempts) == (ChangeState.PLANNED, 1)
+    await home.effects.apply(change_id)
+    first, second = seen
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == f"agentd-change-{change_id}"
+    body = json.loads(second.content)
+    assert (body["type"], body["source"]) == ("agentd.result", str(note))
+    with pytest.raises(NotUndoable):
+        await home.effects.undo(change_id)
+
+
+def test_a_signature_is_the_one_of_the_standard() -> None:
+    # The example of standardwebhooks.com, whose secret is public.
+    secret = b"\x31\xf2\x90\xf6\xbf\x06\x29\x8a\xab\x4f\x08\xd4\x3c\x3f\x08\x2c\xf6\x48\xa3\x62\xda\x2d\xa4\xb0"
+    signature = webhook.sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_a_command_gets_the_result_on_its_standard_input_and_nothing_on_its_line(
+    home: Home, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.json"
+    program = tmp_path / "take"
+    program.write_text(f"#!/bin/sh\ncat > '{out}'\necho \"$#\" >> '{out}'\n")
+    program.chmod(0o755)
+    home = Home(tmp_path, home.store, commands={"take": {"run": [str(program)]}, "fail": {"run": ["/bin/false"]}})
+    note = home.write("$(touch pwned).md", "# Peas\n")
+    (change_id,) = await home.plan(note, Plan("command", str(note), {"run": "take"}))
+    await home.effects.apply(change_id)
+    given, count = out.read_text().splitlines()
+    assert (json.loads(given)["source"], count) == (str(note), "0")
+    (change_id,) = await home.plan(note, Plan("command", str(note), {"run": "fail"}), occasion="2")
+    with pytest.raises(EffectFailed, match="/bin/false ended with 1"):
+        await home.effects.apply(change_id)
+    assert (await home.store.read(changes.get, change_id)).state is ChangeState.FAILED
+
+
+async def test_a_command_during_which_agentd_died_is_not_run_twice(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, Plan("command", str(note), {"run": "take"}))
+    await home.store.write(
+        changes.begin, change_id, target=None, before=None, before_digest=None, after=None, mtime_ns=None
+    )
+    assert await home.effects.recover() == 1
+    failed = await home.store.read(changes.get, change_id)
+    assert (failed.state, failed.error) == (
+        ChangeState.FAILED,
+        "agentd died meanwhile; whether it happened is not known",
+    )
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+class Life(RuleBasedStateMachine):
+    """Notes that are tagged and filed, by a daemon that dies at any step, while their owner edits them."""
+
+    planned: Bundle[int] = Bundle("planned")
+    applied: Bundle[int] = Bundle("applied")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self._loop = asyncio.new_event_loop()
+        self._store = Store(Path(self._folder.name) / "agentd.db")
+        self.home = Home(Path(self._folder.name), self._store)
+        self.counter = 0
+        self.known: dict[str, set[bytes]] = {}  # what a note may ever be, by its words
+
+    def do(self, work: object) -> object:
+        return self._loop.run_until_complete(work)  # type: ignore[arg-type]
+
+    @rule(
+        target=planned,
+        words=st.sampled_from(["Peas", "Beans", "Kale"]),
+        kind=st.sampled_from(["tags", "move", "append"]),
+    )
+    def plan(self, words: str, kind: str) -> int:
+        self.counter += 1
+        note = self.home.write(f"{self.counter}.md", f"# {words} {self.counter}\n")
+        made = {
+            "tags": tags(note, words.lower()),
+            "move": Plan(
+                "move", str(note), {"to": str(self.home.target / f"{words}.md"), "on_conflict": "rename"}
+            ),
+            "append": Plan(
+                "append", str(note), {"to": str(self.home.target / "log.txt"), "text": f"{self.counter}\n"}
+            ),
+        }[kind]
+        raw = note.read_bytes()
+        self.known[f"{words} {self.counter}"] = {raw, set_keys(raw, {"tags": [words.lower()]}, "")}
+        (change_id,) = self.do(self.home.plan(note, made))  # type: ignore[misc]
+        return int(change_id)
+
+    @rule(target=applied, change_id=consumes(planned), dies=st.one_of(st.none(), st.integers(1, 25)))
+    def apply(self, change_id: int, dies: int | None) -> object:
+        self._with_death(self.home.effects.apply(change_id), dies)
+        state = self._state(change_id)
+        return change_id if state is ChangeState.APPLIED else multiple()
+
+    @rule(change_id=consumes(applied), dies=st.one_of(st.none(), st.integers(1, 25)))
+    def undo(self, change_id: int, dies: int | None) -> None:
+        self._with_death(self.home.effects.undo(change_id), dies)
+        assert self._state(change_id) in (ChangeState.UNDONE, ChangeState.APPLIED)
+
+    def _state(self, change_id: int) -> ChangeState:
+        return self.do(self._store.read(changes.get, change_id)).state  # type: ignore[attr-defined, no-any-return]
+
+    def _with_death(self, work: object, dies: int | None) -> None:
+        """Do it, perhaps with a death at one of its system calls; then start again, and recover."""
+        calls = 0
+
+        def count(event: str, _: object) -> None:
+            nonlocal calls
+            if dying and event in (
+                "os.rename",
+                "os.remove",
+                "os.link",
+                "open",
+                "os.utime",
+                "ctypes.call_function",
+                "os.setxattr",
+            ):
+                calls += 1
+                if calls == dies:
+                    raise Died
+
+        dying = dies is not None
+        if dying:
+            _HOOKS.append(count)
+        try:
+            self.do(work)
+        except (ChangeError, Superseded, Died):
+            pass
+        finally:
+            if dying:
+                _HOOKS.remove(count)
+            dying = False
+        self.home.effects = Effects(self._store, self.home.settings, [self.home.notes, self.home.target])
+        self.do(self.home.effects.recover())
+
+    @invariant()
+    def no_note_is_torn_doubled_or_lost(self) -> None:
+        found = [file for folder in (self.home.notes, self.home.target) for file in folder.iterdir()]
+        notes = [file.read_bytes() for file in found if file.suffix == ".md"]
+        for words, may_be in self.known.items():
+            matching = [raw for raw in notes if f"# {words}\n".encode() in raw]
+            assert len(matching) == 1, (words, found)
+            assert matching[0] in may_be
+        assert not [file for file in found if file.name.startswith(".")]
+        assert not self.do(self._store.read(changes.begun))
+
+    @invariant()
+    def what_was_appended_stands_there_as_often_as_it_is_applied(self) -> None:
+        log = self.home.target / "log.txt"
+        lines = log.read_text().split() if log.exists() else []
+        held = self.do(self._store.read(changes.find, states=[ChangeState.APPLIED], limit=None))
+        counts = [change.details["text"].strip() for change in held if change.kind == "append"]  # type: ignore[attr-defined]
+        assert sorted(lines) == sorted(counts)
+
+    def teardown(self) -> None:
+        self._store.close()
+        self._loop.close()
+        self._folder.cleanup()
+
+
+_HOOKS: list[object] = []
+
+
+def _audit(event: str, arguments: object) -> None:
+    for hook in _HOOKS:
+        hook(event, arguments)  # type: ignore[operator]
+
+
+sys.addaudithook(_audit)
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+
+
+async def test_the_time_of_a_plan_is_kept(home: Home) -> None:
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden", auto=True))
+    (due,) = await home.store.read(changes.due, NOW, 5)
+    assert due.id == change_id
