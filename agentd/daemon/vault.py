@@ -7,13 +7,14 @@ counts at once. How evidence is weighed is known to `tasks.evidence`.
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agentd.errors import InputError
 from agentd.readers.read import read_small
 from agentd.readers.tags import read_tags
 from agentd.records import Document, path_of
-from agentd.store import vault
+from agentd.store import changes, vault
 from agentd.store.database import Store
 from agentd.store.vault import VaultNote
 from agentd.tasks.evidence import Similar, VaultView
@@ -86,7 +87,10 @@ class Vault:
         if not changed and not gone:
             return
         before = await self._store.read(vault.notes, self.root, [*gone, *(one.source for one in changed)])
-        notes = await asyncio.to_thread(lambda: [note for one in changed if (note := _read(one))])
+        notes = await asyncio.to_thread(lambda: [_read(one) for one in changed])
+        # Tags that we gave a note without asking say nothing about its owner.
+        ours = await self._store.read(changes.unattended, [note.source for note in notes])
+        notes = [replace(note, tags=()) if ours.get(note.source) == note.content else note for note in notes]
         await self._store.write(vault.put, self.root, notes, gone)
         for note in before:
             self._profiles.remove(count_terms(note.text), note.tags)
@@ -106,7 +110,7 @@ class Vault:
         return None if unreadable else found
 
 
-def _read(sighting: Sighting) -> VaultNote | None:
+def _read(sighting: Sighting) -> VaultNote:
     """A note as it is now; what cannot be read has no words and no tags, and is not looked at again."""
     try:
         document = read_small(path_of(sighting.source))

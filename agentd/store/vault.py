@@ -86,11 +86,11 @@ def similar(db: Database, root: str, terms: Sequence[str], besides: str, limit: 
 def count_tags(db: Database, root: str) -> dict[str, int]:
     """How many notes of a vault have each tag."""
     rows = db.query(
-        "SELECT value AS tag, count(*) AS n FROM vault_notes, json_each(tags) WHERE root = ? GROUP BY value "
-        "ORDER BY n DESC, tag",
+        "SELECT value AS tag, count(*) AS notes FROM vault_notes AS n, json_each(n.tags) WHERE n.root = ? GROUP BY value "
+        "ORDER BY notes DESC, tag",
         [root],
     )
-    return {row["tag"]: row["n"] for row in rows}
+    return {row["tag"]: row["notes"] for row in rows}
 
 
 def _note(row: dict[str, Any]) -> VaultNote:
