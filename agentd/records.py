@@ -113,6 +113,8 @@ class Result:
     probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
     # By property that was chosen by evidence, what spoke for its values and for the next best.
     why: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    # By vocabulary, words that the document would need and the vocabulary does not have.
+    proposals: dict[str, list[str]] = field(default_factory=dict)
     # By path in the output, such as `key_points/0`, where a quoted sentence stands in the document.
     places: dict[str, str] = field(default_factory=dict)
 

@@ -3,8 +3,10 @@
 import click
 
 from agentd.cli.main import Group
+from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json
 from agentd.config import read_yaml
+from agentd.daemon.agent import Agent
 from agentd.daemon.settings import Config, load_config
 from agentd.errors import NotFound, TaskError
 from agentd.paths import find_paths
@@ -42,7 +44,7 @@ def check() -> None:
     if not file.exists():
         raise NotFound(f"there is no config at {file}; the defaults are used", hint="agentd init")
     config = load_config(file)
-    library = Library(find_paths().tasks, config.vocabularies)
+    library = with_agent(_library)
     source = read_yaml(file.read_text("utf-8"), file)
     tasks = [("watch", index, watch.task) for index, watch in enumerate(config.watch)]
     tasks += [("logs", index, log.task) for index, log in enumerate(config.logs) if log.task is not None]
@@ -52,6 +54,10 @@ def check() -> None:
         except TaskError as broken:
             raise source.fail((section, index, "task"), str(broken)) from broken
     click.echo(f"ok      {file}")
+
+
+async def _library(agent: Agent) -> Library:
+    return agent.library
 
 
 @config.command()

@@ -5,9 +5,12 @@ from typing import Any
 import click
 
 from agentd.cli.main import Group, refuse_group_options
+from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json, print_table
 from agentd.cli.text import printable, short_source
-from agentd.daemon.settings import Config, load_config
+from agentd.cli.vocabulary import vocabulary
+from agentd.daemon.agent import Agent
+from agentd.daemon.settings import Config
 from agentd.engine.constraint import compile_schema
 from agentd.errors import AgentdError, BadSchema, BrokenTask
 from agentd.paths import find_paths
@@ -86,10 +89,14 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
         ctx.exit(1)
 
 
+tasks.add_command(vocabulary)
+
+
 def _open() -> tuple[Library, Config]:
-    paths = find_paths()
-    config = load_config(paths.config)
-    return Library(paths.tasks, config.vocabularies), config
+    async def load(agent: Agent) -> tuple[Library, Config]:
+        return agent.library, agent.config
+
+    return with_agent(load)
 
 
 def _shape(name: str, task: Task | AgentdError) -> dict[str, Any]:

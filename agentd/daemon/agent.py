@@ -15,12 +15,13 @@ from pathlib import Path
 from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
 from agentd.daemon.vault import Vault
+from agentd.daemon.vocabularies import Vocabularies
 from agentd.engine import weights
 from agentd.engine.choice import Choice
 from agentd.engine.client import EngineClient
 from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, BrokenTask, EngineError, InputError, NotFound, TaskError
+from agentd.errors import AgentdError, BrokenTask, ConfigError, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, Reader, content_of, read_stdin
 from agentd.records import Document, Event, Priority, is_stored, path_of, source_of, timestamp
@@ -35,6 +36,8 @@ from agentd.tasks.prompt import task_hash
 
 log = logging.getLogger("agentd")
 
+VOCABULARY_SECONDS = 10.0  # how often files, folders and decisions about words are looked at
+
 
 class Agent:
     """Everything that belongs to one home. Use `open_agent`."""
@@ -46,7 +49,8 @@ class Agent:
         self.owner = current_owner()
         self.reader = Reader()
         self.changes = Changes(store, config)
-        self.library = Library(paths.tasks, config.vocabularies, self.changes.read_actions)
+        self.vocabularies = Vocabularies(config.vocabularies, store)
+        self.library = Library(paths.tasks, {}, self.changes.read_actions)
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
         }
@@ -165,6 +169,20 @@ class Agent:
                 self.choices.pop(name, None)
             engine.choice = _to_choice(found) if found else None
 
+    async def load_vocabularies(self) -> None:
+        """Let tasks choose from the words as they are now; raises `ConfigError`."""
+        if await self.vocabularies.refresh():
+            self.library.use(self.vocabularies.words)
+
+    async def follow_vocabularies(self) -> None:
+        """Take in words that came or went, until cancelled; a file that broke leaves them as they are."""
+        while True:
+            await asyncio.sleep(VOCABULARY_SECONDS)
+            try:
+                await self.load_vocabularies()
+            except ConfigError as broken:
+                log.warning("%s", broken)
+
     async def write_views(self) -> None:
         """Make the view of every task that can be used, as its output is now."""
         for name, task in self.library.check().items():
@@ -203,6 +221,7 @@ async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
     store = Store(paths.database)
     agent = Agent(paths, config, store)
     try:
+        await agent.load_vocabularies()
         await agent.identify_models()
         await agent.load_choices()
         yield agent

@@ -73,6 +73,7 @@ class Supervisor:
             serve = self._start([Duty("serve", lambda: self._server.serve([sock]))])
             heartbeat = self._start([Duty("heartbeat", agent.heartbeat)])
             workers = self._start([Duty(f"work {name}", self._work(name)) for name in self._workers])
+            words = self._start([Duty("vocabularies", agent.follow_vocabularies)])
             changing = self._start([Duty("apply changes", agent.changes.run)])
             watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
             follow = self._start([Duty("follow logs", self._follow.run)] if agent.config.logs else [])
@@ -84,6 +85,7 @@ class Supervisor:
             await self._drain(workers)
             await _end(heartbeat)
             await _end(changing)
+            await _end(words)
             self._server.should_exit = True
             await asyncio.wait(serve)
             await _end(engines)

@@ -19,7 +19,8 @@ from agentd.store.database import Store
 from agentd.store.vault import VaultNote
 from agentd.tasks.evidence import Similar, VaultView
 from agentd.tasks.profiles import Learned, Profiles
-from agentd.tasks.words import count_terms
+from agentd.tasks.settings import is_word
+from agentd.tasks.words import count_terms, read_words
 from agentd.triggers.settings import WatchSettings
 from agentd.triggers.sighting import Selection, Sighting
 
@@ -27,6 +28,9 @@ SIMILAR = 10  # notes that are looked at for the `why`
 TERMS = 30  # the rarest words of a note, by which similar ones are found
 LEAST_PAUSE = 2.0  # seconds between two looks at a folder
 PAUSE_FACTOR = 20  # … and this many times what the last one took
+SHARED_NOTES = 3  # from which a word of a title could be a tag
+SHARED_SHARE = 0.2  # of all notes, beyond which it says nothing
+SHARED_LETTERS = 4
 BATCH = 500  # notes read and committed at a time
 
 
@@ -54,7 +58,19 @@ class Vault:
         rare = sorted(terms, key=self._profiles.rarity, reverse=True)[:TERMS]
         found = await self._store.read(vault.similar, self.root, rare, document.source, SIMILAR)
         similar = tuple(Similar(note.source, note.title, note.tags) for note in found)
-        return VaultView(self._profiles.relative_rarity(words), likeness, tagged, similar)
+        rarity = self._profiles.relative_rarity(words)
+        return VaultView(rarity, likeness, tagged, similar, self._shared(document.text))
+
+    def _shared(self, text: str) -> tuple[str, ...]:
+        """Words of a note's title that some other notes have and most have not, the most shared first."""
+        most = max(self._profiles.notes * SHARED_SHARE, SHARED_NOTES)
+        counts = {word: self._profiles.notes_with(word) for word in read_words(text).title}
+        shared = [
+            word
+            for word, count in counts.items()
+            if SHARED_NOTES <= count <= most and len(word) >= SHARED_LETTERS and is_word(word)
+        ]
+        return tuple(sorted(shared, key=lambda word: -counts[word]))
 
     async def refresh(self) -> None:
         """Take in what changed in the folder, unless that was looked at just now."""

@@ -303,6 +303,11 @@ def _fifth(db: Database) -> None:
         "CREATE INDEX changes_by_target ON changes (target)",
         "CREATE INDEX changes_by_source ON changes (task, source, state)",
         "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, raw BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE vocabulary_words (vocabulary TEXT NOT NULL, word TEXT NOT NULL, meaning TEXT NOT NULL, "
+        "accepted INTEGER NOT NULL, decided TEXT NOT NULL, PRIMARY KEY (vocabulary, word)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE proposals (vocabulary TEXT NOT NULL, word TEXT NOT NULL, source TEXT NOT NULL, "
+        "PRIMARY KEY (vocabulary, word, source)) STRICT, WITHOUT ROWID",
+        "CREATE INDEX proposals_by_source ON proposals (vocabulary, source)",
         _VAULT_NOTES,
         _TEXT_INDEX.format(table="vault_notes"),
         *(trigger.format(table="vault_notes") for trigger in _KEEP_INDEXED),

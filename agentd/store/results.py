@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from agentd.errors import NotFound, Superseded
 from agentd.records import Coverage, Document, Job, Plan, Result, timestamp
-from agentd.store import changes, parts, queue
+from agentd.store import changes, parts, queue, vocabulary
 from agentd.store.documents import keep_document
 
 
@@ -79,6 +79,7 @@ def complete(
     marks = ", ".join("?" * len(row))
     sql = f"INSERT INTO results ({', '.join(row)}) VALUES ({marks}) RETURNING id"
     result_id = int(next(iter(db.query(sql, list(row.values()))))["id"])
+    vocabulary.propose(db, result.proposals, source)
     changes.plan(db, plans, result_id=result_id, task=job.task, source=source, content=document.content, now=now)
     return result_id
 

@@ -83,11 +83,16 @@ def similar(db: Database, root: str, terms: Sequence[str], besides: str, limit: 
     return [found[source] for source in order]
 
 
+def roots(db: Database) -> list[str]:
+    """The vaults that were ever indexed."""
+    return [row["root"] for row in db.query("SELECT DISTINCT root FROM vault_notes ORDER BY root")]
+
+
 def count_tags(db: Database, root: str) -> dict[str, int]:
     """How many notes of a vault have each tag."""
     rows = db.query(
-        "SELECT value AS tag, count(*) AS notes FROM vault_notes AS n, json_each(n.tags) WHERE n.root = ? GROUP BY value "
-        "ORDER BY notes DESC, tag",
+        "SELECT value AS tag, count(*) AS notes FROM vault_notes AS n, json_each(n.tags) WHERE n.root = ? "
+        "GROUP BY value ORDER BY notes DESC, tag",
         [root],
     )
     return {row["tag"]: row["notes"] for row in rows}

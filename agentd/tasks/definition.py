@@ -89,6 +89,7 @@ class Task:
     decide: tuple[str, ...]  # its properties that are chosen by score
     evidence: tuple[str, ...]  # its properties that are chosen by evidence, for which scores are a part
     actions: tuple[Any, ...]  # what a result may do, as who carries that out reads it
+    vocabularies: dict[str, str]  # of the properties that are chosen by evidence, the vocabulary's name
     hints: dict[str, str]  # what each word of a vocabulary means
     instructions: str
     max_tokens: int
@@ -154,6 +155,11 @@ def read_task(
         decide=tuple(name for name, value in header.output.items() if value.get("decide") == "score"),
         evidence=tuple(name for name, value in header.output.items() if value.get("decide") == "evidence"),
         actions=actions,
+        vocabularies={
+            name: (value.get("items") or value)["vocabulary"]
+            for name, value in header.output.items()
+            if value.get("decide") == "evidence"
+        },
         hints=compiler.hints,
         instructions=instructions,
         max_tokens=header.max_tokens,
@@ -290,6 +296,8 @@ class _Schema:
                 (*place, "vocabulary"),
                 f"the config has no vocabulary `{name}` (it has: {known}); add `vocabularies: {{{name}: […]}}`",
             )
+        if not self._vocabularies[name]:
+            raise self._yaml.fail((*place, "vocabulary"), f"the vocabulary `{name}` has no words yet")
         self.hints |= self._vocabularies[name]
         return self._enum(list(self._vocabularies[name]), place)
 

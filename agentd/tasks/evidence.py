@@ -19,6 +19,7 @@ VAULT_WEIGHT = 160.0
 VAULT_HALF = 10  # tagged notes at which a profile has half its weight
 LEAST = 0.9  # nats that a tag needs to be chosen at all: a little more than one of its words in the text
 NEAR = 1.5  # nats below the best at which a further tag still fits
+MOST_PROPOSED = 2  # words by one note
 FLOOR = 1e-6  # the least probability that a model's score counts as
 
 
@@ -39,6 +40,7 @@ class VaultView:
     likeness: Mapping[str, float]  # cosine with each tag's profile, of those that have one
     tagged: Mapping[str, int]  # notes by tag
     similar: tuple[Similar, ...] = ()
+    shared: tuple[str, ...] = ()  # words of the note's title that several other notes have, too
 
 
 EMPTY_VAULT = VaultView({}, {}, {})
@@ -125,6 +127,14 @@ def _told(one: Weighed, vault: VaultView, *, chosen: bool) -> dict[str, Any]:
         },
         "model": {"nats": round(one.model, 2)},
     }
+
+
+def propose(vault: VaultView, chosen: Sequence[Weighed], tags: Mapping[str, str]) -> list[str]:
+    """Words that a note without a fitting tag would need: those of its title that it shares with others."""
+    if chosen:
+        return []
+    known = {word for tag, meaning in tags.items() for word in words_of_tag(tag, meaning)}
+    return [word for word in vault.shared if word not in known][:MOST_PROPOSED]
 
 
 def read_note(document: Document) -> NoteWords:

@@ -33,6 +33,11 @@ class Library:
         self._read_actions = read_actions
         self._read: dict[Path, tuple[tuple[int, int, int], Task]] = {}
 
+    def use(self, vocabularies: Mapping[str, Mapping[str, str]]) -> None:
+        """Read every task anew, with other vocabularies."""
+        self._vocabularies = vocabularies
+        self._read.clear()
+
     def names(self) -> list[str]:
         """Every task there is, by name."""
         return sorted({file.stem for folder in self._folders for file in _task_files(folder)})

@@ -44,6 +44,10 @@ class Profiles:
         """ln(1 + N / n) for a word that n of N notes have."""
         return math.log1p(self.notes / max(self._frequency[term], 1))
 
+    def notes_with(self, term: str) -> int:
+        """How many notes have a word."""
+        return self._frequency[term]
+
     def relative_rarity(self, terms: Iterable[str]) -> dict[str, float]:
         """The rarity of words that occur at all, as a multiple of their mean."""
         known = {term: self.rarity(term) for term in terms if self._frequency[term]}

@@ -5,6 +5,7 @@ known here.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ from agentd.readers.quotes import find_quote, line_at
 from agentd.records import Coverage, Document, Priority, Result
 from agentd.tasks.asking import build_request, parse_output
 from agentd.tasks.bind import bind_schema
-from agentd.tasks.definition import FROM_DOCUMENT, Task
-from agentd.tasks.evidence import EMPTY_VAULT, Vault, choose, explain, read_note, weigh_tags
+from agentd.tasks.definition import FROM_DOCUMENT, Task, choices
+from agentd.tasks.evidence import EMPTY_VAULT, Vault, choose, explain, propose, read_note, weigh_tags
 from agentd.tasks.long import Failure, LongRun, Progress, Unkept
 from agentd.tasks.words import words_of_tag
 
@@ -30,6 +31,16 @@ class _Answer:
     probabilities: dict[str, dict[str, float]]
     coverage: Coverage
     generations: tuple[Generation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What was chosen by evidence for one property."""
+
+    name: str
+    value: Any
+    why: list[dict[str, Any]]
+    proposed: list[str]
 
 
 async def run_task(
@@ -54,9 +65,9 @@ async def run_task(
         )
     whole = await _ask_whole(task, document, model, priority)
     answer = whole or await _ask_parts(task, document, model, progress or Unkept())
-    chosen, why = await _choose(task, document, answer, vault)
-    output = answer.output | chosen
-    return _result(model.info, answer, output, why, locate(document, output, task.schema))
+    chosen = [await _choose(task, name, document, answer, vault) for name in task.evidence]
+    output = answer.output | {choice.name: choice.value for choice in chosen}
+    return _result(task, model.info, answer, output, chosen, locate(document, output, task.schema))
 
 
 async def _ask_whole(task: Task, document: Document, model: Model, priority: Priority) -> _Answer | None:
@@ -83,32 +94,26 @@ async def _ask_parts(task: Task, document: Document, model: Model, progress: Pro
     return _Answer(done.output, done.probabilities, coverage, done.generations)
 
 
-async def _choose(
-    task: Task, document: Document, answer: _Answer, vault: Vault | None
-) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """What is chosen by evidence, and why."""
-    chosen: dict[str, Any] = {}
-    why: dict[str, list[dict[str, Any]]] = {}
-    for name in task.evidence:
-        kind = task.schema["properties"][name]
-        several = "items" in kind
-        tags = {str(tag): task.hints.get(str(tag), "") for tag in (kind["items"] if several else kind)["enum"]}
-        note = read_note(document)
-        words = [word for tag, meaning in tags.items() for word in words_of_tag(tag, meaning)]
-        view = await vault.look(document, list(tags), words) if vault else EMPTY_VAULT
-        weighed = weigh_tags(tags, note, view, answer.probabilities.get(name, {}))
-        least, most = (kind.get("minItems", 0), kind["maxItems"]) if several else (1, 1)
-        fitting = choose(weighed, least, most)
-        chosen[name] = [one.tag for one in fitting] if several else fitting[0].tag
-        why[name] = explain(weighed, fitting, view)
-    return chosen, why
+async def _choose(task: Task, name: str, document: Document, answer: _Answer, vault: Vault | None) -> _Choice:
+    """What is chosen by evidence for one property."""
+    kind = task.schema["properties"][name]
+    several = "items" in kind
+    tags = {str(tag): task.hints.get(str(tag), "") for tag in choices(kind)}
+    words = [word for tag, meaning in tags.items() for word in words_of_tag(tag, meaning)]
+    view = await vault.look(document, list(tags), words) if vault else EMPTY_VAULT
+    weighed = weigh_tags(tags, read_note(document), view, answer.probabilities.get(name, {}))
+    least, most = (kind.get("minItems", 0), kind["maxItems"]) if several else (1, 1)
+    fitting = choose(weighed, least, most)
+    value = [one.tag for one in fitting] if several else fitting[0].tag
+    return _Choice(name, value, explain(weighed, fitting, view), propose(view, fitting, tags))
 
 
 def _result(
+    task: Task,
     info: ModelInfo,
     answer: _Answer,
     output: dict[str, Any],
-    why: dict[str, list[dict[str, Any]]],
+    chosen: Sequence[_Choice],
     places: dict[str, str],
 ) -> Result:
     all_of = answer.generations
@@ -124,7 +129,8 @@ def _result(
         seconds=math.fsum(one.seconds for one in all_of),
         engine_seconds=math.fsum(one.engine_seconds for one in all_of),
         probabilities=answer.probabilities,
-        why=why,
+        why={choice.name: choice.why for choice in chosen},
+        proposals={task.vocabularies[choice.name]: choice.proposed for choice in chosen},
         places=places,
     )
 

@@ -1,0 +1,76 @@
+"""The words that tasks may choose from, put together: from the config, a file, a folder of notes, and a person.
+
+A vocabulary of the config is a list of words, the path of a file with one, or the path of a folder whose notes
+have tags already. Words that a person accepted belong to each.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentd.config import read_yaml
+from agentd.daemon.vault import Vault
+from agentd.errors import ConfigError
+from agentd.store import vault, vocabulary
+from agentd.store.database import Store
+from agentd.tasks.settings import MAX_WORDS, is_word, parse_vocabulary
+from agentd.triggers.settings import WatchSettings
+
+Words = dict[str, str]
+
+
+class Vocabularies:
+    """All vocabularies of one home, as they were last put together."""
+
+    def __init__(self, configured: Mapping[str, Words | Path], store: Store) -> None:
+        self._configured, self._store = configured, store
+        self._vaults = {
+            name: Vault(WatchSettings.model_validate({"path": str(path), "task": ""}), store)
+            for name, path in configured.items()
+            if isinstance(path, Path) and path.is_dir()
+        }
+        self.words: dict[str, Words] = {}
+
+    async def refresh(self) -> bool:
+        """Put them together anew; True where a word came or went. Raises `ConfigError` for a broken file."""
+        found = {name: await self._words(name) for name in self._configured}
+        changed, self.words = found != self.words, found
+        return changed
+
+    async def _words(self, name: str) -> Words:
+        source = self._configured[name]
+        if name in self._vaults:
+            words = await self._collect(self._vaults[name])
+        elif isinstance(source, Path):
+            words = _read_file(source, name)
+        else:
+            words = source
+        return {**words, **await self._store.read(vocabulary.accepted, name)}
+
+    async def _collect(self, folder: Vault) -> Words:
+        """The tags that notes of a folder have, the most used ones."""
+        await folder.refresh()
+        counts = await self._store.read(vault.count_tags, folder.root)
+        return dict.fromkeys([tag for tag in counts if is_word(tag)][:MAX_WORDS], "")
+
+    async def used(self, name: str) -> dict[str, int]:
+        """The tags that the owner gave notes, in the vocabulary or not, with how many notes."""
+        roots = [self._vaults[name].root] if name in self._vaults else await self._store.read(vault.roots)
+        found: dict[str, int] = {}
+        for root in roots:
+            for tag, count in (await self._store.read(vault.count_tags, root)).items():
+                if is_word(tag):
+                    found[tag] = found.get(tag, 0) + count
+        return found
+
+
+def _read_file(path: Path, name: str) -> Words:
+    """The words in a file: YAML, a mapping with meanings or a list."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as broken:
+        raise ConfigError(f"vocabulary {name}: {path} cannot be read: {broken}") from broken
+    yaml = read_yaml(text, path)
+    try:
+        return parse_vocabulary(yaml.data)
+    except ValueError as wrong:
+        raise yaml.fail((), f"vocabulary {name}: {wrong}") from wrong
