@@ -37,7 +37,7 @@ def plan(
     path = path_of(document.source)
     values = {
         **{"stem": path.stem, "suffix": path.suffix, "name": path.name, "today": today.date().isoformat()},
-        **output,
+        **{name: _plain(value) for name, value in output.items()},
     }
     made: list[Plan] = []
     for action in actions:
@@ -100,6 +100,11 @@ def _filing(target: Path, path: Path, on_conflict: str) -> dict[str, Any]:
     """Where a file goes: under its new name, with the suffix that it has."""
     named = target if target.suffix.lower() == path.suffix.lower() else target.with_name(target.name + path.suffix)
     return {"to": source_of(named), "on_conflict": on_conflict}
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a value in a template: of something that was found, such as a date, what it comes to."""
+    return value["value"] if isinstance(value, dict) and {"value", "quote"} <= value.keys() else value
 
 
 def _lines(text: str) -> str:

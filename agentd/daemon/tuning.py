@@ -6,7 +6,7 @@ knows.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from agentd.store.choices import StoredChoice
 from agentd.tasks.asking import build_request
 from agentd.tasks.bind import bind_schema
 from agentd.tasks.definition import Task
+from agentd.tasks.split import split_document
 
+MOST_CHARACTERS = 6000  # of a document: some 1,500 tokens, the size of a part of a long one
 MOST_REQUESTS = 24
 LEAST_WORDS = 30  # of a paragraph that is worth a prompt of its own
 
@@ -107,12 +109,17 @@ async def _workload(agent: Agent, name: str) -> tuple[list[Request], list[str]]:
     # Samples are given to the tasks that are in use, or to all where none is yet.
     used = [task for task in tasks if any(task is other for other, _ in pairs)] or tasks
     pairs += [(task, sample) for sample in sample_documents() for task in used]
+    read = [(task, _part(found)) for task, found in pairs if not task.reads or found.kind in task.reads]
     requests = [
-        build_request(task, document, bind_schema(task.schema, document), Priority.TRIGGERED)
-        for task, document in pairs[:MOST_REQUESTS]
-        if not task.reads or document.kind in task.reads
+        build_request(task, document, bind_schema(task.asked, document), Priority.TRIGGERED)
+        for task, document in read[:MOST_REQUESTS]
     ]
-    return requests, [document.text for _, document in pairs]
+    return requests, [document.text for _, document in read]
+
+
+def _part(document: Document) -> Document:
+    """A document, or of a long one the first part, as a model would be asked about it."""
+    return replace(document, text=split_document(document, MOST_CHARACTERS)[0].text)
 
 
 def sample_documents() -> list[Document]:

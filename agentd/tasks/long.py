@@ -14,10 +14,10 @@ from typing import Any, Protocol, TypeVar
 
 from agentd.errors import AgentdError, EngineTimeout, InvalidOutput, TooLong
 from agentd.model import Generation, Message, Model, Request
-from agentd.readers.sentences import said_in
 from agentd.records import Document, Priority
 from agentd.tasks.asking import parse_output, request_of
-from agentd.tasks.bind import bind_sentences
+from agentd.tasks.bind import Quotes, bind_quotes, bind_schema
+from agentd.tasks.complete import complete
 from agentd.tasks.definition import Task
 from agentd.tasks.merge import Output, candidates, merge, merge_probabilities, schema_for_model
 from agentd.tasks.prompt import build_messages, combining_text
@@ -178,8 +178,16 @@ class LongRun:
         return done, failures
 
     async def _ask_part(self, part: Part, tokens: int) -> Done:
-        schema = bind_sentences(self._task.asked, said_in(part.text))
-        return await self._ask(self._messages(part), schema, tokens)
+        document = replace(self._document, text=part.text)
+        done = await self._ask(self._messages(part), bind_schema(self._task.asked, document), tokens)
+        kinds = self._task.schema["properties"]
+        # The same line may stand in several parts: only here it is known which was meant.
+        lists = {
+            name: complete(self._document, value, kinds[name], part.line)
+            for name, value in done.output.items()
+            if isinstance(value, list)
+        }
+        return replace(done, output=done.output | lists)
 
     async def _reduce(self, done: Sequence[Done]) -> Output:
         """What is left for a model, put together until one answer remains."""
@@ -211,8 +219,8 @@ class LongRun:
         return groups
 
     async def _combine(self, group: Sequence[Done], schema: dict[str, Any]) -> Done:
-        sentences = [one for done in group for one in candidates(done.output, schema)]
-        bound = bind_sentences(schema, list(dict.fromkeys(sentences)))
+        quotes = list(dict.fromkeys(one for done in group for one in candidates(done.output, schema)))
+        bound = bind_quotes(schema, Quotes(quotes, "\n".join(quotes)))
         return await self._ask(self._combining(group, schema), bound, sum(one.tokens for one in group))
 
     async def _ask(self, messages: tuple[Message, ...], schema: dict[str, Any], tokens: int) -> Done:

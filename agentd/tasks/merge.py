@@ -10,25 +10,27 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from agentd.tasks.definition import FROM_DOCUMENT, Task
+from agentd.tasks.definition import Task
+from agentd.tasks.schema import FINDS, FROM_DOCUMENT
 
 Output = dict[str, Any]
 
 
 def merged_by_code(task: Task) -> list[str]:
     """The properties of a task whose values from several parts are put together here."""
-    kinds = task.schema["properties"]
+    kinds = task.asked["properties"]
     return [name for name, kind in kinds.items() if name in task.decide or name in task.evidence or _joins(kind)]
 
 
 def schema_for_model(task: Task) -> dict[str, Any] | None:
     """The schema of what a model puts together; None where nothing is left for one."""
     done = merged_by_code(task)
-    kinds = {name: kind for name, kind in task.schema["properties"].items() if name not in done}
+    asked = task.asked
+    kinds = {name: kind for name, kind in asked["properties"].items() if name not in done}
     if not kinds:
         return None
-    required = [name for name in task.schema["required"] if name in kinds]
-    return task.schema | {"properties": kinds, "required": required}
+    required = [name for name in asked["required"] if name in kinds]
+    return asked | {"properties": kinds, "required": required}
 
 
 def merge(task: Task, outputs: Sequence[Output]) -> Output:
@@ -65,9 +67,9 @@ def merge_probabilities(
 
 
 def candidates(output: Any, schema: dict[str, Any]) -> list[str]:
-    """The sentences of a document that an answer quotes, in order."""
-    if FROM_DOCUMENT in schema:
-        return [output]
+    """What an answer quotes of a document, in order."""
+    if FROM_DOCUMENT in schema or FINDS in schema:
+        return [output] if isinstance(output, str) else []
     if isinstance(output, dict):
         kinds = schema.get("properties", {})
         return [one for name, value in output.items() if name in kinds for one in candidates(value, kinds[name])]

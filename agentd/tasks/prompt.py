@@ -10,7 +10,8 @@ from typing import Any
 
 from agentd.model import Message
 from agentd.records import Document
-from agentd.tasks.definition import FROM_DOCUMENT, Task
+from agentd.tasks.definition import Task
+from agentd.tasks.schema import FINDS, FROM_DOCUMENT
 
 
 def build_messages(task: Task, document: Document) -> tuple[Message, ...]:
@@ -63,6 +64,8 @@ def _describe(schema: dict[str, Any], hints: dict[str, str]) -> str:
         return json.dumps(schema["const"])
     told = schema.get("description", "")
     lead = f"{told}, " if told else ""
+    if FINDS in schema:
+        return f"{lead}as the line of the document that says it, word for word"
     match schema["type"]:
         case "array":
             return f"{lead}a list of up to {schema['maxItems']}, each {_describe(schema['items'], hints)}"

@@ -11,13 +11,14 @@ from typing import Any
 
 from agentd.errors import InputError
 from agentd.model import Generation, Model, ModelInfo
-from agentd.readers.quotes import find_quote, line_at
 from agentd.records import Coverage, Document, Priority, Result
 from agentd.tasks.asking import build_request, parse_output
 from agentd.tasks.bind import bind_schema
-from agentd.tasks.definition import FROM_DOCUMENT, Task, choices
+from agentd.tasks.complete import complete, locate
+from agentd.tasks.definition import Task
 from agentd.tasks.evidence import EMPTY_VAULT, Vault, choose, explain, propose, read_note, weigh_tags
 from agentd.tasks.long import Failure, LongRun, Progress, Unkept
+from agentd.tasks.schema import choices
 from agentd.tasks.words import words_of_tag
 
 MOST_CHARACTERS = 32  # of a text to a token, on average: eight times what tokenizers reach on prose
@@ -66,7 +67,8 @@ async def run_task(
     whole = await _ask_whole(task, document, model, priority)
     answer = whole or await _ask_parts(task, document, model, progress or Unkept())
     chosen = [await _choose(task, name, document, answer, vault) for name in task.evidence]
-    output = answer.output | {choice.name: choice.value for choice in chosen}
+    said = complete(document, answer.output, task.schema)
+    output = said | {choice.name: choice.value for choice in chosen}
     return _result(task, model.info, answer, output, chosen, locate(document, output, task.schema))
 
 
@@ -133,22 +135,6 @@ def _result(
         proposals={task.vocabularies[choice.name]: choice.proposed for choice in chosen},
         places=places,
     )
-
-
-def locate(document: Document, output: Any, schema: dict[str, Any], path: str = "") -> dict[str, str]:
-    """Where each sentence of the document stands that an output quotes, by its path, such as `key_points/0`."""
-    if FROM_DOCUMENT in schema:
-        found = find_quote(document.text, output)
-        return {path: document.where(line_at(document.text, found[0]))} if found else {}
-    inner: list[tuple[str, Any, dict[str, Any]]] = []
-    if isinstance(output, dict) and "properties" in schema:
-        inner = [(name, value, schema["properties"][name]) for name, value in output.items()]
-    elif isinstance(output, list) and "items" in schema:
-        inner = [(str(index), value, schema["items"]) for index, value in enumerate(output)]
-    places: dict[str, str] = {}
-    for name, value, kind in inner:
-        places |= locate(document, value, kind, f"{path}/{name}" if path else name)
-    return places
 
 
 def _units(document: Document, first: int, last: int) -> int:

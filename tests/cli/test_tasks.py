@@ -3,13 +3,14 @@
 from agentd.paths import Paths
 from tests.cli.conftest import Cli
 
+SHIPPED = ["code-review", "log-report", "log-triage", "meeting-notes", "note-tagging", "summarise"]
 BROKEN = "---\nname: sorting\ndescripton: typo\noutput: {word: {type: string}}\n---\nSort it.\n"
 
 
 def test_tasks_are_listed_with_the_broken_ones_and_what_is_wrong(cli: Cli, fake: Paths) -> None:
     (fake.tasks / "sorting.md").write_text(BROKEN)
     listed = {task["name"]: task for task in cli("tasks", "list", "--json").json}
-    assert set(listed) == {"log-report", "log-triage", "note-tagging", "sorting", "summarise"}
+    assert set(listed) == {*SHIPPED, "file-inbox", "sorting"}
     assert listed["summarise"]["error"] is None
     assert set(listed["summarise"]["schema"]["properties"]) == {"title", "key_points", "summary"}
     assert f"{fake.tasks}/sorting.md:3: unknown key `descripton`" in listed["sorting"]["error"]
@@ -28,8 +29,12 @@ def test_a_task_of_ones_own_goes_before_the_shipped_one(cli: Cli, fake: Paths) -
 
 
 def test_check_names_every_broken_task_and_exits_with_1(cli: Cli, fake: Paths) -> None:
-    shipped = ["log-report", "log-triage", "note-tagging", "summarise"]
-    assert cli("tasks", "check").out.splitlines() == [f"ok      {name}" for name in shipped]
+    # What a task needs of the config is told as what is wrong with it.
+    first = cli("tasks", "check")
+    assert [line for line in first.out.splitlines() if line.startswith("ok")] == [
+        f"ok      {name}" for name in SHIPPED
+    ]
+    assert "the config has no vocabulary `folders`" in first.out
     (fake.tasks / "sorting.md").write_text(BROKEN)
     (fake.tasks / "other.md").write_text(
         BROKEN.replace("sorting", "other")

@@ -142,7 +142,8 @@ async def test_every_usable_task_has_a_view_for_plain_sql(agent: Agent, write_no
     views = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")}
     connection.close()
     assert rows == [("Pears", "garden")]
-    assert views == {"view_log_report", "view_log_triage", "view_note_tagging", "view_summarise"}
+    names = ("code_review", "log_report", "log_triage", "meeting_notes", "note_tagging", "summarise")
+    assert views == {f"view_{name}" for name in names}
 
 
 async def test_a_heartbeat_keeps_the_leases_of_this_process(agent: Agent, write_note: WriteNote) -> None:

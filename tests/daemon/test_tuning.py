@@ -217,7 +217,7 @@ async def test_the_newest_work_of_the_model_is_measured_and_samples_fill_it_up(
 async def test_without_any_work_every_task_is_measured_on_samples(agent: Agent, tuner: ScriptedTuner) -> None:
     await collect(tuning.tune(agent, "main"))
     assert len(tuner.requests) == tuning.MOST_REQUESTS
-    assert len({request.messages[0] for request in tuner.requests}) == 4
+    assert len({request.messages[0] for request in tuner.requests}) == 5
     assert len({request.messages for request in tuner.requests}) == tuning.MOST_REQUESTS
 
 

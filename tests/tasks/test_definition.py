@@ -108,7 +108,18 @@ def test_the_hash_of_a_task_without_scores_is_what_it_always_was(read: ReadTask)
         (task_text(with_output("'a\"b': {type: string}")), 5, "letters, digits and _ only"),
         (task_text(with_output("a: {type: object, properties: {x: 3}}")), 5, "`x` needs a schema"),
         (task_text(with_output("a: {type: array, items: {1: x}}")), 5, "unknown schema keyword `1`"),
-        (task_text(with_output("a: {type: string, from: memory}")), 5, "`from` may be `document`, not `memory`"),
+        (
+            task_text(with_output("a: {type: string, from: memory}")),
+            5,
+            "`from` may be `document` or `place`, not `memory`",
+        ),
+        (task_text(with_output("a: {type: string, from: place}")), 5, "stands in an object, beside a quote"),
+        (task_text(with_output("a: {finds: colour}")), 5, "`finds` may be date, amount, line, not `colour`"),
+        (
+            task_text(with_output("a: {type: array, items: {finds: date}}")),
+            5,
+            "`finds` stands directly under `output`",
+        ),
         (
             task_text(with_output("a: {enum: [x, y], decide: likely}")),
             5,

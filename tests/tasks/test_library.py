@@ -10,6 +10,16 @@ from agentd.tasks.definition import Task
 from agentd.tasks.library import Library, shipped_tasks
 from tests.tasks.conftest import HEADER, VOCABULARIES, task_text
 
+SHIPPED = [
+    "code-review",
+    "file-inbox",
+    "log-report",
+    "log-triage",
+    "meeting-notes",
+    "note-tagging",
+    "summarise",
+]
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
@@ -20,11 +30,11 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(own: Path) -> Library:
-    return Library(own, VOCABULARIES)
+    return Library(own, VOCABULARIES | {"folders": {"letters": ""}})
 
 
 def test_the_shipped_tasks_are_there_and_whole(library: Library) -> None:
-    assert library.names() == ["log-report", "log-triage", "note-tagging", "summarise"]
+    assert library.names() == SHIPPED
     assert all(isinstance(found, Task) for found in library.check().values())
 
 
@@ -32,7 +42,7 @@ def test_an_own_task_comes_before_a_shipped_one_of_the_same_name(library: Librar
     shipped = library.get("summarise")
     (own / "summarise.md").write_text(task_text(HEADER.replace("name: tag", "name: summarise")))
     assert library.get("summarise").file == own / "summarise.md"
-    assert library.names() == ["log-report", "log-triage", "note-tagging", "summarise"]
+    assert library.names() == SHIPPED
     (own / "summarise.md").unlink()
     assert library.get("summarise") == shipped
 
@@ -48,7 +58,7 @@ def test_a_name_is_never_a_path(library: Library, own: Path, name: str) -> None:
 def test_an_unknown_task_names_the_nearest(library: Library) -> None:
     with pytest.raises(UnknownTask, match="did you mean `summarise`"):
         library.get("sumarise")
-    with pytest.raises(UnknownTask, match="there are log-report, log-triage, note-tagging, summarise"):
+    with pytest.raises(UnknownTask, match=f"there are {', '.join(SHIPPED)}"):
         library.get("zzz")
 
 
@@ -83,7 +93,7 @@ def test_what_an_editor_leaves_is_no_task(library: Library, own: Path) -> None:
     (own / ".tag.md").write_text("half")
     (own / ".#tag.md").symlink_to("user@host.123")
     (own / "tag.md~").write_text("old")
-    assert library.names() == ["log-report", "log-triage", "note-tagging", "summarise"]
+    assert library.names() == SHIPPED
 
 
 def test_what_cannot_be_read_is_a_broken_task(library: Library, own: Path) -> None:
