@@ -5,6 +5,7 @@
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
+    POST /v1/tasks/NAME/test                         stream: a part as each example ends
     POST /v1/changes/ID/apply · /v1/changes/ID/undo · /v1/changes/ID/refuse     the change as it is then
     POST /v1/models/NAME/load · /v1/models/NAME/unload · /v1/models/NAME/reset     how the model is then
     POST /v1/models/NAME/tune                        stream: progress, then done
@@ -85,6 +86,9 @@ class Daemon(Protocol):
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""
 
+    def test_task(self, name: str) -> Parts:
+        """Run a task on its examples; a part as each ends."""
+
     async def steer_change(self, change_id: int, what: str) -> ChangeShape:
         """Apply, undo or refuse a change."""
 
@@ -125,6 +129,9 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
     async def rerun(_: Request) -> Response:
         return JSONResponse(await daemon.rerun_stale())
 
+    async def test_task(request: Request) -> Response:
+        return await _stream(request, daemon.test_task(request.path_params["name"]))
+
     async def steer_change(request: Request) -> Response:
         what = request.path_params["what"]
         if what not in ("apply", "undo", "refuse"):
@@ -155,6 +162,7 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/rerun-stale", rerun, methods=["POST"]),
             Route("/v1/jobs/{id:int}/retry", retry, methods=["POST"]),
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
+            Route("/v1/tasks/{name}/test", test_task, methods=["POST"]),
             Route("/v1/changes/{id:int}/{what}", steer_change, methods=["POST"]),
             Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
             Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),

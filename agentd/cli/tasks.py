@@ -7,6 +7,7 @@ import click
 from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json, print_table
+from agentd.cli.task_test import new, test
 from agentd.cli.text import printable, short_source
 from agentd.cli.vocabulary import vocabulary
 from agentd.daemon.agent import Agent
@@ -90,6 +91,8 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
 
 
 tasks.add_command(vocabulary)
+tasks.add_command(test)
+tasks.add_command(new)
 
 
 def _open() -> tuple[Library, Config]:

@@ -30,7 +30,8 @@ from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
 from agentd.store.results import StoredResult
-from agentd.tasks.definition import Task
+from agentd.tasks.definition import Task, read_task
+from agentd.tasks.examples import read_examples
 from agentd.tasks.library import Library
 from agentd.tasks.prompt import task_hash
 
@@ -72,6 +73,12 @@ class Agent:
                 hint="agentd config path",
             )
         return task
+
+    def task_for_examples(self, name: str) -> Task:
+        """A task as its golden examples want it: with their words, whatever the config says."""
+        file = self.library.find(name)
+        words = self.vocabularies.words | read_examples(file).words()
+        return read_task(file.read_text("utf-8"), file, words)
 
     def hash(self, task: Task) -> str:
         """The task's hash with the model it would run on now."""

@@ -17,11 +17,13 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
-from agentd.errors import InputError, ModelUnavailable
-from agentd.readers.read import read_stdin
+from agentd.errors import InputError, InvalidOutput, ModelUnavailable
+from agentd.readers.read import read_stdin, read_text
 from agentd.records import Document, Job, Priority
 from agentd.store import changes, outlook, queue, results
+from agentd.tasks.examples import read_examples
 from agentd.tasks.prompt import build_messages
+from agentd.tasks.run import run_task
 
 POLL_SECONDS = 0.1
 
@@ -106,6 +108,30 @@ class Requests:
         for worker in self._workers.values():
             worker.cancel(job_id)
         return job_shape(job)
+
+    async def test_task(self, name: str) -> Parts:
+        """Run a task on its golden examples with the loaded model; nothing of it is kept."""
+        task = self._agent.task_for_examples(name)
+        engine = self._agent.engines[task.model]
+        await self._need(engine)
+        examples = read_examples(task.file).examples
+        info = engine.info
+        yield {
+            "type": "model",
+            "task": name,
+            "model": info.label,
+            "kv_cache": info.kv_cache,
+            "total": len(examples),
+        }
+        for number, example in enumerate(examples, 1):
+            document = read_text(example.text.encode(), f"example {number}", example.kind)
+            part: dict[str, Any] = {"type": "example", "number": number, "name": example.name, "output": None}
+            try:
+                result = await run_task(task, document, engine, Priority.INTERACTIVE)
+                part |= {"output": result.output, "error": None, "seconds": round(result.seconds, 3)}
+            except (InputError, InvalidOutput) as failed:
+                part |= {"error": failed.message, "seconds": 0.0}
+            yield part | {"expect": example.expect}
 
     async def steer_change(self, change_id: int, what: str) -> ChangeShape:
         """Apply, undo or refuse a change; raises `ChangeError`."""

@@ -44,7 +44,7 @@ class Library:
 
     def get(self, name: str) -> Task:
         """The task as its file is now; raises `UnknownTask` or `BrokenTask`."""
-        file = self._find(name)
+        file = self.find(name)
         try:
             found = file.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
@@ -73,7 +73,8 @@ class Library:
                 found[name] = broken
         return found
 
-    def _find(self, name: str) -> Path:
+    def find(self, name: str) -> Path:
+        """The file of a task; raises `UnknownTask`."""
         for folder in self._folders:
             # Compared as a name, never joined to a path: `../x` is no task.
             for file in _task_files(folder):

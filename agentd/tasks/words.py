@@ -53,7 +53,7 @@ def weigh(words: list[str], note: NoteWords, rarity: Mapping[str, float]) -> tup
     the square root of how rare it is among all notes (`rarity`, 1 for a word that is as rare as most).
     """
     found: list[str] = []
-    best = 0.0
+    total = 0.0
     for word in words:
         count = _count(word, note.all)
         fenced = _count(word, note.fences) > 0
@@ -61,11 +61,19 @@ def weigh(words: list[str], note: NoteWords, rarity: Mapping[str, float]) -> tup
             continue
         found.append(word)
         told = math.log1p(count) + IN_TITLE * (_count(word, note.title) > 0) + IN_FENCE * fenced
-        best = max(best, told * math.sqrt(rarity.get(word, 1.0)))
-    return best, found
+        total += told * math.sqrt(rarity.get(word, 1.0))
+    return total, found
 
 
 def _count(word: str, terms: Counter[str]) -> int:
-    if word in terms or len(word) < _STEM:
+    stem = _stem(word)
+    if len(stem) < _STEM:
         return terms[word]
-    return sum(count for term, count in terms.items() if term.startswith(word))
+    return sum(count for term, count in terms.items() if term.startswith(stem))
+
+
+def _stem(word: str) -> str:
+    """A word without the ending of a plural: what other forms of it begin with."""
+    if word.endswith("ies"):
+        return word.removesuffix("ies")
+    return word if word.endswith("ss") else word.removesuffix("s")
