@@ -109,8 +109,8 @@ class BadAction(TaskError):
 
     code = "bad-action"
 
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str | None = None, *, hint: str | None = None, index: int = 0) -> None:
+        super().__init__(message, hint=hint)
         self.index = index  # in the task's list of actions
 
 

@@ -148,7 +148,7 @@ def read_actions(
 def _read(index: int, raw: Mapping[str, Any], properties: Mapping[str, Any], settings: ActionSettings) -> Action:
     if len(raw) != 1 or next(iter(raw)) not in KINDS:
         raise BadAction(
-            index, f"an action is one of {', '.join(KINDS)}, with what it needs: `notify: {{title: …}}`"
+            f"an action is one of {', '.join(KINDS)}, with what it needs: `notify: {{title: …}}`", index=index
         )
     name, details = next(iter(raw.items()))
     try:
@@ -162,9 +162,9 @@ def _read(index: int, raw: Mapping[str, Any], properties: Mapping[str, Any], set
     except ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise BadAction(index, f"`{name}`: {place + ': ' if place else ''}{first['msg']}") from invalid
+        raise BadAction(f"`{name}`: {place + ': ' if place else ''}{first['msg']}", index=index) from invalid
     except ValueError as wrong:
-        raise BadAction(index, f"`{name}`: {wrong}") from wrong
+        raise BadAction(f"`{name}`: {wrong}", index=index) from wrong
     return action
 
 

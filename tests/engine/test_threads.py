@@ -17,6 +17,8 @@ from agentd.engine.threads import (
     Threads,
     others_between,
     others_wanted,
+    own_cores,
+    take_sample,
     usable_cores,
     wanted_threads,
 )
@@ -151,8 +153,13 @@ def test_a_process_that_takes_all_cores_is_seen_and_its_end_too() -> None:
             process.kill()
             process.wait()
     # Others on this machine may keep it busy: then its own count must say so as well.
-    before = psutil.cpu_times()
-    wait_for(lambda: look() > 1 or psutil.cpu_times().user - before.user > CORES, what="the calm after them")
+    before = take_sample(own_cores(), time.monotonic())
+
+    def others_seconds() -> float:
+        now = take_sample(own_cores(), time.monotonic())
+        return others_between(before, now) * (now.at - before.at)
+
+    wait_for(lambda: look() > 1 or others_seconds() > CORES, what="the calm after them")
 
 
 def test_between_two_looks_nothing_changes() -> None:
