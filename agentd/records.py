@@ -41,6 +41,7 @@ class Priority(IntEnum):
     INTERACTIVE = 0  # a person waits
     TRIGGERED = 1  # something happened just now
     BACKFILL = 2  # it was there before
+    PAUSED = 3  # a person put it aside: nobody claims it
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,21 @@ def log_source(finding_id: int) -> str:
 def is_stored(source: str) -> bool:
     """Whether a source is a text that stands in the store alone; every path is absolute or a file URI."""
     return source.startswith((_STDIN, _LOG))
+
+
+def bundle_source(folder: Path) -> str:
+    """The source of several files of a folder that are one input."""
+    return source_of(folder) + "/"
+
+
+def is_bundle(source: str) -> bool:
+    """Whether a source stands for several files of a folder."""
+    return source.endswith("/")
+
+
+def is_file(source: str) -> bool:
+    """Whether a source is one file, which can be looked at again and changed."""
+    return not is_stored(source) and not is_bundle(source)
 
 
 def source_of(path: Path) -> str:

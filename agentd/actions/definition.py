@@ -22,6 +22,7 @@ class Action(Section):
     """One action. `templates` are the texts in it that name fields."""
 
     kind: ClassVar[str]
+    of_file: ClassVar[bool] = False  # whether it needs one file, and cannot be about several
 
     def templates(self) -> list[str]:
         """The texts that may name fields."""
@@ -35,6 +36,7 @@ class FrontMatter(Action):
     """Set keys of a note's front matter; keys that the owner has set stay."""
 
     kind = "frontmatter"
+    of_file = True
     set: dict[str, Any] = Field(min_length=1)
 
     def templates(self) -> list[str]:
@@ -46,6 +48,7 @@ class Sidecar(Action):
     """Write a file beside the document."""
 
     kind = "sidecar"
+    of_file = True
     suffix: str = Field(".agentd.md", pattern=r"^\.[\w.-]{1,40}$")
     text: str = Field(min_length=1)
 
@@ -70,18 +73,21 @@ class Move(_Filing):
     """Move the document into a target folder."""
 
     kind = "move"
+    of_file = True
 
 
 class Copy(_Filing):
     """Copy the document into a target folder."""
 
     kind = "copy"
+    of_file = True
 
 
 class Rename(Action):
     """Give the document another name in its own folder."""
 
     kind = "rename"
+    of_file = True
     name: str = Field(min_length=1)
     on_conflict: Literal["skip", "rename", "fail"] = "rename"
 

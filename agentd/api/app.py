@@ -7,6 +7,7 @@
     POST /v1/jobs/ID/retry · /v1/jobs/ID/cancel · /v1/jobs/rerun-stale
     POST /v1/tasks/NAME/test                         stream: a part as each example ends
     POST /v1/changes/ID/apply · /v1/changes/ID/undo · /v1/changes/ID/refuse     the change as it is then
+    GET  /v1/backfills/ID · POST /v1/backfills {task, paths, again} · /v1/backfills/ID/pause · …/resume · …/cancel
     POST /v1/models/NAME/load · /v1/models/NAME/unload · /v1/models/NAME/reset     how the model is then
     POST /v1/models/NAME/tune                        stream: progress, then done
 
@@ -28,7 +29,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from agentd.api.shapes import ChangeShape, JobShape, StatusShape
+from agentd.api.shapes import BackfillShape, ChangeShape, JobShape, StatusShape
 from agentd.errors import AgentdError, EngineError, InputError, InternalError, NotFound, TaskError
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
@@ -65,6 +66,14 @@ class AskBody(Body):
     question: str
 
 
+class BackfillBody(Body):
+    """What `agentd backfill` asks for."""
+
+    task: str
+    paths: list[str]
+    again: bool = False
+
+
 class Daemon(Protocol):
     """What the routes need from the daemon."""
 
@@ -91,6 +100,15 @@ class Daemon(Protocol):
 
     async def steer_change(self, change_id: int, what: str) -> ChangeShape:
         """Apply, undo or refuse a change."""
+
+    async def begin_backfill(self, body: BackfillBody) -> BackfillShape:
+        """Let a task do files that are there already."""
+
+    async def show_backfill(self, backfill_id: int) -> BackfillShape:
+        """How far a backfill is."""
+
+    async def steer_backfill(self, backfill_id: int, what: str) -> BackfillShape:
+        """Pause, resume or cancel a backfill."""
 
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
@@ -138,6 +156,18 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             raise HTTPException(404, f"a change can be applied, undone or refused, not {what}")
         return JSONResponse(await daemon.steer_change(request.path_params["id"], what))
 
+    async def begin_backfill(request: Request) -> Response:
+        return JSONResponse(await daemon.begin_backfill(await _body(request, BackfillBody)))
+
+    async def show_backfill(request: Request) -> Response:
+        return JSONResponse(await daemon.show_backfill(request.path_params["id"]))
+
+    async def steer_backfill(request: Request) -> Response:
+        what = request.path_params["what"]
+        if what not in ("pause", "resume", "cancel"):
+            raise HTTPException(404, f"a backfill can be paused, resumed or cancelled, not {what}")
+        return JSONResponse(await daemon.steer_backfill(request.path_params["id"], what))
+
     async def load_model(request: Request) -> Response:
         await daemon.load_model(name := request.path_params["name"])
         return JSONResponse((await report())["models"][name])
@@ -164,6 +194,9 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
             Route("/v1/jobs/{id:int}/cancel", cancel, methods=["POST"]),
             Route("/v1/tasks/{name}/test", test_task, methods=["POST"]),
             Route("/v1/changes/{id:int}/{what}", steer_change, methods=["POST"]),
+            Route("/v1/backfills", begin_backfill, methods=["POST"]),
+            Route("/v1/backfills/{id:int}", show_backfill, methods=["GET"]),
+            Route("/v1/backfills/{id:int}/{what}", steer_backfill, methods=["POST"]),
             Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
             Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),
             Route("/v1/models/{name:path}/tune", tune_model, methods=["POST"]),

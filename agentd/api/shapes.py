@@ -7,6 +7,7 @@ from here.
 from typing import Any, TypedDict
 
 from agentd.records import Change, Job, JobState
+from agentd.store.backfills import Backfill
 from agentd.store.outlook import Place
 from agentd.store.results import StoredResult
 
@@ -24,7 +25,7 @@ class JobShape(TypedDict):
     hint: str | None  # the next command to type
     model: str  # the config's name of the model
     occasion: str  # empty for a file that was watched; what was asked for otherwise
-    priority: str  # interactive, triggered or backfill
+    priority: str  # interactive, triggered, backfill or paused
     crashes: int  # times the engine died under it
     created: str  # UTC, ISO 8601
     started: str | None
@@ -94,6 +95,26 @@ class ChangeShape(TypedDict):
     created: str  # UTC, ISO 8601
     applied: str | None
     undone: str | None
+
+
+class BackfillShape(TypedDict):
+    """One backfill: an element of `agentd backfill list --json`, the whole of `agentd backfill show ID --json`."""
+
+    id: int
+    task: str
+    paths: list[str]  # files and folders, as they were given
+    state: str  # listing, running, paused, done, cancelled or failed
+    total: int  # jobs; it grows while files are found
+    queued: int
+    running: int
+    done: int
+    failed: int  # quarantined ones included
+    cancelled: int
+    known: int  # files that needed no job: done as they are, or queued by others
+    left_out: int  # files that the task does not read
+    eta_seconds: float | None  # of work until its last queued job is done, with all that goes before it
+    error: str | None  # why its files could not be found
+    created: str  # UTC, ISO 8601
 
 
 class CitationShape(TypedDict):
@@ -276,6 +297,28 @@ def job_shape(job: Job, place: Place | None = None) -> JobShape:
         "position": place.position if place else None,
         "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
         "progress": job.progress if job.state is JobState.RUNNING else None,
+    }
+
+
+def backfill_shape(backfill: Backfill, eta_seconds: float | None) -> BackfillShape:
+    """The JSON of a backfill."""
+    jobs = backfill.jobs
+    return {
+        "id": backfill.id,
+        "task": backfill.task,
+        "paths": list(backfill.paths),
+        "state": backfill.state,
+        "total": backfill.total,
+        "queued": jobs[JobState.QUEUED],
+        "running": jobs[JobState.RUNNING],
+        "done": jobs[JobState.DONE],
+        "failed": jobs[JobState.FAILED] + jobs[JobState.QUARANTINED],
+        "cancelled": jobs[JobState.CANCELLED],
+        "known": backfill.known,
+        "left_out": backfill.left_out,
+        "eta_seconds": None if eta_seconds is None else round(eta_seconds, 1),
+        "error": backfill.error,
+        "created": backfill.created,
     }
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "results": ("results", "List and show results."),
     "logs": ("logs", "Find the few lines that matter in logs."),
     "changes": ("changes", "See, apply, undo and refuse what results would do."),
+    "backfill": ("backfill", "Let a task do files that are there already."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
     "tasks": ("tasks", "List, show and check tasks."),
     "model": ("model", "List, load and unload models."),

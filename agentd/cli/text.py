@@ -31,6 +31,9 @@ STYLES: dict[str, Style] = {
     "undone": {"fg": "yellow"},
     "refused": {"fg": "yellow"},
     "superseded": {"fg": "yellow"},
+    # … and a backfill's.
+    "listing": {"fg": "cyan"},
+    "paused": {"fg": "yellow"},
 }
 
 

@@ -24,7 +24,7 @@ from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, ConfigError, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, Reader, content_of, read_stdin
-from agentd.records import Document, Event, Priority, is_stored, path_of, source_of, timestamp
+from agentd.records import Document, Event, Priority, is_file, path_of, source_of, timestamp
 from agentd.store import checksums, choices, queue, results
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
@@ -57,6 +57,7 @@ class Agent:
         }
         self._vaults = [Vault(watch, store) for watch in config.watch]
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
+        self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
         self.identities: dict[str, str] = {}
         self.choices: dict[str, StoredChoice] = {}  # by model, what was measured best on this machine
         self.measuring: set[str] = set()  # models that are being measured now
@@ -90,7 +91,7 @@ class Agent:
         inside = [
             (watch.task == task, len(str(watch.path)), vault)
             for watch, vault in zip(self.config.watch, self._vaults, strict=True)
-            if not is_stored(source) and path_of(source).is_relative_to(vault.root)
+            if is_file(source) and path_of(source).is_relative_to(vault.root)
         ]
         return max(inside, key=lambda row: row[:2])[2] if inside else None
 
@@ -154,7 +155,7 @@ class Agent:
 
     async def _content_now(self, stored: StoredResult) -> str | None:
         """What stands at a result's source now; None where nothing can be read there any more."""
-        if is_stored(stored.source):
+        if not is_file(stored.source):
             return stored.content
         try:
             return await asyncio.to_thread(content_of, path_of(stored.source), self.max_bytes)

@@ -21,7 +21,7 @@ from agentd.actions.files import MAX_BYTES, read
 from agentd.actions.plan import plan
 from agentd.daemon.settings import Config
 from agentd.errors import AgentdError, ChangedSince, ChangeError, NotEditable
-from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_stored, path_of
+from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_bundle, is_stored, path_of
 from agentd.store import changes
 from agentd.store.database import Store
 from agentd.tasks.definition import Task
@@ -54,15 +54,23 @@ class Changes:
         return read_actions(raw, properties, self._settings)
 
     async def plan(self, job: Job, task: Task, document: Document, result: Result) -> list[Plan]:
-        """What a result would do; nothing for a document that lies in no folder where changes are allowed."""
-        if not task.actions or is_stored(job.source) or not self.effects.allows(job.source):
+        """What a result would do; nothing for a document that lies in no folder where changes are allowed.
+
+        A result about several files of a folder does nothing to any one of them.
+        """
+        actions = task.actions
+        if is_bundle(job.source):
+            actions = tuple(action for action in actions if not action.of_file)
+        elif is_stored(job.source) or not self.effects.allows(job.source):
+            return []
+        if not actions:
             return []
         ours, declined = await self._store.read(changes.given, job.source)
         present: dict[str, Any] = {}
         with contextlib.suppress(NotEditable):  # it is said when the change is looked at or applied
             present = frontmatter.parse_header(document.front_matter, job.source)
         return plan(
-            task.actions,
+            actions,
             document,
             result.output,
             self._settings,

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentd.api.app import AskBody, Parts, RenderBody, RunBody
-from agentd.api.shapes import ChangeShape, JobShape, change_shape, job_shape, result_shape
+from agentd.api.app import AskBody, BackfillBody, Parts, RenderBody, RunBody
+from agentd.api.shapes import BackfillShape, ChangeShape, JobShape, change_shape, job_shape, result_shape
 from agentd.ask.answer import Answer, answer
-from agentd.daemon import tuning
+from agentd.daemon import backfill, tuning
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
@@ -20,7 +20,7 @@ from agentd.engine.client import EngineClient
 from agentd.errors import InputError, InvalidOutput, ModelUnavailable
 from agentd.readers.read import read_stdin, read_text
 from agentd.records import Document, Job, Priority
-from agentd.store import changes, outlook, queue, results
+from agentd.store import backfills, changes, outlook, queue, results
 from agentd.tasks.examples import read_examples
 from agentd.tasks.prompt import build_messages
 from agentd.tasks.run import run_task
@@ -105,8 +105,7 @@ class Requests:
     async def cancel(self, job_id: int) -> JobShape:
         """End a job, at the next step where it runs."""
         job = await self._agent.store.write(queue.cancel, job_id, now())
-        for worker in self._workers.values():
-            worker.cancel(job_id)
+        self._stop_work(job_id)
         return job_shape(job)
 
     async def test_task(self, name: str) -> Parts:
@@ -145,6 +144,32 @@ class Requests:
                 change = await self._agent.store.write(changes.refuse, change_id)
         return change_shape(change)
 
+    async def begin_backfill(self, body: BackfillBody) -> BackfillShape:
+        """Let a task do files that are there already; raises `TaskError`, or `InputError` for a path."""
+        found = await backfill.begin(
+            self._agent, body.task, [_absolute(path) for path in body.paths], again=body.again
+        )
+        return await backfill.shape(self._agent, found)
+
+    async def show_backfill(self, backfill_id: int) -> BackfillShape:
+        """How far a backfill is; raises `NotFound`."""
+        return await backfill.shape(self._agent, await self._agent.store.read(backfills.get, backfill_id))
+
+    async def steer_backfill(self, backfill_id: int, what: str) -> BackfillShape:
+        """Pause, resume or cancel a backfill; raises `NotFound`, and `AgentdError` for one that has ended."""
+        store = self._agent.store
+        match what:
+            case "pause":
+                found = await store.write(backfills.pause, backfill_id)
+            case "resume":
+                found = await store.write(backfills.resume, backfill_id)
+                self._agent.added.set()
+            case _:
+                found, ended = await store.write(backfills.cancel, backfill_id, now())
+                for job_id in ended:
+                    self._stop_work(job_id)
+        return await backfill.shape(self._agent, found)
+
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
         engine = self._agent.engine(name)
@@ -166,6 +191,10 @@ class Requests:
     async def rerun_stale(self) -> list[int]:
         """Add jobs for stale results; their ids."""
         return await self._agent.rerun_stale(now())
+
+    def _stop_work(self, job_id: int) -> None:
+        for worker in self._workers.values():
+            worker.cancel(job_id)
 
     async def _need(self, engine: EngineClient) -> None:
         """Have a model in memory, for a person who waits; raises `ModelUnavailable`."""

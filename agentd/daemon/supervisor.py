@@ -18,13 +18,15 @@ from agentd.api.server import Server, bound_socket
 from agentd.api.shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
+from agentd.daemon.backfill import find_files
 from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.follow import Follow
 from agentd.daemon.health import report, task_problem, usual_seconds
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
 from agentd.paths import Paths
-from agentd.store import positions, queue
+from agentd.records import bundle_source
+from agentd.store import bundles, positions, queue
 from agentd.store.owner import is_alive
 from agentd.store.positions import Taken
 from agentd.triggers.folder import FolderTrigger
@@ -76,12 +78,14 @@ class Supervisor:
             words = self._start([Duty("vocabularies", agent.follow_vocabularies)])
             changing = self._start([Duty("apply changes", agent.changes.run)])
             watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
+            listing = self._start([Duty("find files of backfills", lambda: find_files(agent))])
             follow = self._start([Duty("follow logs", self._follow.run)] if agent.config.logs else [])
             self._warn_of_tasks()
             log.info("agentd is running: pid %d, home %s", os.getpid(), agent.paths.config.parent)
             await self._stopping.wait()
             await _end(follow)
             await _end(watches)
+            await _end(listing)
             await self._drain(workers)
             await _end(heartbeat)
             await _end(changing)
@@ -115,10 +119,18 @@ class Supervisor:
         if returned:
             log.info("%d unfinished jobs are queued again", returned)
 
-    async def _emit(self, files: Sequence[Taken]) -> Sequence[int]:
+    async def _emit(self, watch: WatchSettings, files: Sequence[Taken]) -> Sequence[int]:
         """What a folder found becomes jobs; positions and jobs commit together."""
         bind = {name: self._agent.bind(name) for name in {file.event.task for file in files}}
-        added = await self._agent.store.write(positions.take, files, bind.__getitem__, now())
+        if watch.per == "file":
+            added = await self._agent.store.write(positions.take, files, bind.__getitem__, now())
+        else:
+            source = bundle_source(watch.path)
+            taken = await self._agent.store.write(bundles.take, files, source, watch.mode, bind.__getitem__, now())
+            added = taken.added
+            for job_id in taken.cancelled:
+                for worker in self._workers.values():
+                    worker.cancel(job_id)
         if added:
             log.info("%d new jobs for %s", len(added), files[0].event.task)
             self._agent.added.set()

@@ -10,18 +10,11 @@ import random
 from collections.abc import Sequence
 
 from agentd.daemon.agent import Agent, now
+from agentd.daemon.inputs import check_unchanged, read_input
 from agentd.daemon.progress import JobProgress
-from agentd.errors import (
-    AgentdError,
-    InputError,
-    InternalError,
-    ModelUnavailable,
-    Superseded,
-    Vanished,
-)
-from agentd.readers.read import content_of
-from agentd.records import Document, Job, Priority, is_stored, path_of, was_read
-from agentd.store import documents, queue, results
+from agentd.errors import AgentdError, InternalError, ModelUnavailable
+from agentd.records import Job, Priority
+from agentd.store import queue, results
 from agentd.tasks.run import run_task
 
 log = logging.getLogger("agentd.work")
@@ -36,7 +29,7 @@ async def process_one(agent: Agent, job: Job) -> None:
             await agent.store.write(queue.hand_over, job, agent.owner, task.model)
             agent.added.set()
             return
-        document = await read_input(agent, job)
+        document = await read_input(agent, job, task)
         progress = JobProgress(agent.store, job.id)
         model = agent.engines[task.model]
         vault = agent.vault(job.source, task.name)
@@ -56,36 +49,6 @@ async def process_one(agent: Agent, job: Job) -> None:
     except Exception as mistake:
         log.exception("job %d met a mistake of agentd", job.id)
         await record_failure(agent, job, InternalError(f"{type(mistake).__name__}: {mistake}"))
-
-
-async def read_input(agent: Agent, job: Job) -> Document:
-    """The job's document; raises `Superseded` where the file has another content by now."""
-    if is_stored(job.source):
-        stored = await agent.store.read(documents.load_document, job.content, job.source)
-        if stored is None:
-            raise Vanished("its text is not stored any more")
-        return stored
-    try:
-        document = await asyncio.to_thread(agent.reader.read, path_of(job.source), agent.max_bytes)
-    except InputError:
-        # What is wrong may be wrong with another content, in the middle of an edit.
-        if was_read(job.content):
-            await check_unchanged(agent, job.source, job.content)
-        raise
-    if was_read(job.content) and document.content != job.content:
-        raise Superseded
-    return document
-
-
-async def check_unchanged(agent: Agent, source: str, content: str) -> None:
-    """Raise `Superseded` where the file has another content by now. A file that moved is still true."""
-    if not is_stored(source):
-        try:
-            found = await asyncio.to_thread(content_of, path_of(source), agent.max_bytes)
-        except Vanished:
-            return
-        if found != content:
-            raise Superseded
 
 
 async def record_failure(agent: Agent, job: Job, error: AgentdError) -> None:

@@ -18,12 +18,13 @@ from agentd.errors import EmptyInput, InputError, NotAFile, NotText, TooLarge, U
 from agentd.readers.children import Children
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
-from agentd.readers.kinds import sniff
+from agentd.readers.kinds import Kind, sniff
 from agentd.readers.markdown import split_front_matter
 from agentd.readers.passages import split_passages
 from agentd.records import Document, source_of, stdin_source
 
 MAX_BYTES = 20 * 1024**2
+MAX_SNIFFED = 2**62  # a look at the first bytes needs no limit
 SMALL_BYTES = 1024**2  # of text that is read in this process
 _PLAIN = ("markdown", "text")
 
@@ -49,6 +50,12 @@ class Reader:
     def close(self) -> None:
         """End what reading has started."""
         self._children.close()
+
+
+def sniff_file(path: Path) -> Kind:
+    """What a file is by its first bytes and its name; raises a kind of `InputError`."""
+    with _open(path, MAX_SNIFFED) as file:
+        return sniff(file, str(path))
 
 
 def read_small(path: Path) -> Document:

@@ -198,6 +198,21 @@ CREATE TABLE changes (
 ) STRICT
 """
 
+_BACKFILLS = """
+CREATE TABLE backfills (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  task TEXT NOT NULL,
+  paths TEXT NOT NULL,       -- JSON: files and folders, as they were given
+  again TEXT NOT NULL,       -- the occasion of its jobs; empty where what was done is not done again
+  found INTEGER NOT NULL,    -- files that the task reads
+  left_out INTEGER NOT NULL, -- files that the task does not read
+  paused INTEGER NOT NULL,
+  listed TEXT,               -- when all its files were found
+  error TEXT,                -- why its files could not be found
+  created TEXT NOT NULL
+) STRICT
+"""
+
 _VAULT_NOTES = """
 CREATE TABLE vault_notes (
   id INTEGER PRIMARY KEY,
@@ -309,6 +324,14 @@ def _fifth(db: Database) -> None:
         "PRIMARY KEY (vocabulary, word, source)) STRICT, WITHOUT ROWID",
         "CREATE INDEX proposals_by_source ON proposals (vocabulary, source)",
         _VAULT_NOTES,
+        # Jobs of one lane are done one at a time.
+        "ALTER TABLE jobs ADD COLUMN lane TEXT",
+        "CREATE INDEX jobs_by_lane ON jobs (lane, state) WHERE lane IS NOT NULL",
+        "CREATE TABLE bundles (content TEXT NOT NULL, source TEXT NOT NULL, sha256 TEXT NOT NULL, "
+        "PRIMARY KEY (content, source)) STRICT, WITHOUT ROWID",
+        _BACKFILLS,
+        "ALTER TABLE jobs ADD COLUMN backfill INTEGER REFERENCES backfills (id)",
+        "CREATE INDEX jobs_by_backfill ON jobs (backfill, state) WHERE backfill IS NOT NULL",
         _TEXT_INDEX.format(table="vault_notes"),
         *(trigger.format(table="vault_notes") for trigger in _KEEP_INDEXED),
     ):

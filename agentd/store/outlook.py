@@ -11,8 +11,13 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
+from agentd.records import Priority
+
 LATELY = 25  # results of a task that tell how long its next will take
 NEIGHBOURS = 200  # results of all tasks that tell it for a task that has none yet
+
+
+_PAUSED = int(Priority.PAUSED)  # jobs that are no work until they are resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ def find_places(db: Database, job_ids: Sequence[int]) -> dict[int, Place]:
             "SELECT * FROM (SELECT jobs.id, row_number() OVER line AS position, "
             "sum(usual.value) OVER line AS seconds "
             "FROM jobs LEFT JOIN json_each(:usual) AS usual ON usual.key = task "
-            "WHERE state = 'queued' AND model = :model WINDOW line AS (ORDER BY priority, jobs.id)) "
+            f"WHERE state = 'queued' AND priority < {_PAUSED} AND model = :model "
+            "WINDOW line AS (ORDER BY priority, jobs.id)) "
             "WHERE id IN (SELECT value FROM json_each(:wanted))",
             {"usual": json.dumps(usual), "model": model, "wanted": wanted},
         )
@@ -92,7 +98,7 @@ def _jobs_left(db: Database, model: str) -> dict[str, tuple[int, int]]:
     """By task, how many jobs of a model are queued and how many are in hand."""
     rows = db.query(
         "SELECT task, sum(state = 'queued') AS queued, sum(state = 'running') AS running FROM jobs "
-        "WHERE state IN ('queued', 'running') AND model = ? GROUP BY task",
+        f"WHERE state IN ('queued', 'running') AND priority < {_PAUSED} AND model = ? GROUP BY task",
         [model],
     )
     return {row["task"]: (row["queued"], row["running"]) for row in rows}

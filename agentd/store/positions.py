@@ -97,14 +97,17 @@ def mark_gone(db: Database, task: str, sources: Sequence[str], now: datetime) ->
         )
 
 
+def take_news(db: Database, file: Taken) -> bool:
+    """Note a file as taken; whether it has content that should become a job, be it with others or alone."""
+    before = _note(db, file)
+    return _is_wanted(db, file) and before != file.event.content
+
+
 def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | None:
     event = file.event
     task_hash, model = bind(event.task)
-    before = _content_at(db, event.task, event.source)
-    if before is None and _follow_rename(db, event):
-        before = event.content
-    _note(db, file)
-    if not file.wanted or changes.is_own(db, event.source, event.content):
+    before = _note(db, file)
+    if not _is_wanted(db, file):
         return None
     if missed := _missed_job(db, event):
         return queue.retry_job(db, missed, now).id
@@ -149,17 +152,26 @@ def _content_at(db: Database, task: str, source: str) -> str | None:
     return str(rows[0]["content"]) if rows else None
 
 
-def _note(db: Database, file: Taken) -> None:
-    stamp = file.stamp
+def _is_wanted(db: Database, file: Taken) -> bool:
+    return file.wanted and not changes.is_own(db, file.event.source, file.event.content)
+
+
+def _note(db: Database, file: Taken) -> str | None:
+    """Note how a file looks, and return what it, or a missing file that it is now, had been taken with."""
+    event, stamp = file.event, file.stamp
+    before = _content_at(db, event.task, event.source)
+    if before is None and _follow_rename(db, event):
+        before = event.content
     db.execute(
         "INSERT INTO positions (task, source, inode, size, mtime_ns, content) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET inode = excluded.inode, size = excluded.size, "
         "mtime_ns = excluded.mtime_ns, content = excluded.content, gone = NULL",
         [
-            *(file.event.task, file.event.source),
-            *(stamp.inode, stamp.size, stamp.mtime_ns, file.event.content),
+            *(event.task, event.source),
+            *(stamp.inode, stamp.size, stamp.mtime_ns, event.content),
         ],
     )
+    return before
 
 
 def _follow_rename(db: Database, event: Event) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agentd.errors import AgentdError, EngineCrashed, NotFound, Vanished
+from agentd.errors import AgentdError, EngineCrashed, NotFound, Superseded, Vanished
 from agentd.records import Document, Event, Job, JobState, Priority, timestamp
 from agentd.store import retry
 from agentd.store.documents import keep_document
@@ -22,22 +22,39 @@ LEASE = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 10.0
 
 _COLUMNS = ", ".join(field.name for field in fields(Job))
+_LANE_IS_FREE = (
+    "(lane IS NULL OR NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.lane = jobs.lane "
+    "AND other.state = 'running'))"
+)
 
 
-def add(db: Database, event: Event, task_hash: str, model: str, now: datetime) -> int | None:
-    """Add the job of an event; None where the very same job is there already."""
+def add(
+    db: Database,
+    event: Event,
+    task_hash: str,
+    model: str,
+    now: datetime,
+    *,
+    lane: str | None = None,
+    backfill: int | None = None,
+) -> int | None:
+    """Add the job of an event; None where the very same job is there already.
+
+    Jobs of one `lane` are done one at a time; those of a `backfill` are counted and paused together.
+    """
     refusal, stamp = event.refusal, timestamp(now)
     rows = list(
         db.query(
             "INSERT INTO jobs (task, task_hash, model, source, content, occasion, priority, state, reason, error, "
-            "hint, created, not_before, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "hint, created, not_before, finished, lane, backfill) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING RETURNING id",
             [
                 *(event.task, task_hash, model, event.source, event.content, event.occasion),
                 int(event.priority),
                 JobState.FAILED if refusal else JobState.QUEUED,
                 *((refusal.code, refusal.message, refusal.hint) if refusal else (None, None, None)),
-                *(stamp, stamp, stamp if refusal else None),
+                *(stamp, stamp, stamp if refusal else None, lane, backfill),
             ],
         )
     )
@@ -75,7 +92,7 @@ def claim(
     # The first of each priority is found in the index; an order that mixes them would sort the whole queue.
     firsts = " UNION ALL ".join(
         "SELECT * FROM (SELECT id, priority FROM jobs WHERE state = 'queued' AND model = :model "
-        f"AND priority = {int(priority)} AND not_before <= :now "
+        f"AND priority = {int(priority)} AND not_before <= :now AND {_LANE_IS_FREE} "
         + ("AND id IN (SELECT value FROM json_each(:only)) " if only is not None else "")
         + "ORDER BY id LIMIT 1)"
         for priority in Priority
@@ -99,7 +116,8 @@ def is_due(db: Database, model: str, now: datetime, only: Sequence[int] | None =
     """Whether `claim` would find a job."""
     return any(
         db.query(
-            "SELECT 1 FROM jobs WHERE state = 'queued' AND model = ? AND not_before <= ? "
+            f"SELECT 1 FROM jobs WHERE state = 'queued' AND model = ? AND priority < {int(Priority.PAUSED)} "
+            f"AND not_before <= ? AND {_LANE_IS_FREE} "
             + ("AND id IN (SELECT value FROM json_each(?)) " if only is not None else "")
             + "LIMIT 1",
             [model, timestamp(now), *([json.dumps(list(only))] if only is not None else [])],
@@ -160,6 +178,8 @@ def fail(db: Database, job: Job, owner: str, error: AgentdError, now: datetime, 
     if isinstance(error, Vanished) and get(db, job.id).source != job.source:
         # It moved after it was claimed: under its new name it can be read.
         verdict = retry.Verdict(JobState.QUEUED)
+    elif isinstance(error, Superseded) and job.attempts < retry.MAX_ATTEMPTS and _has_no_successor(db, job):
+        verdict = retry.Verdict(JobState.QUEUED, retry.backoff(job.attempts, chance))
     again = verdict.state is JobState.QUEUED
     if not _end(db, job, owner, now, verdict.state, error):
         return None
@@ -254,6 +274,17 @@ def _end(
         [state, *told, timestamp(now), job.id, owner],
     )
     return cursor.rowcount == 1
+
+
+def _has_no_successor(db: Database, job: Job) -> bool:
+    """Whether nobody but a backfill will ever do what the file of this job is now."""
+    return any(
+        db.query(
+            "SELECT 1 FROM jobs WHERE id = ?1 AND backfill IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM jobs AS other WHERE other.task = ?2 AND other.source = ?3 AND other.id > ?1)",
+            [job.id, job.task, job.source],
+        )
+    )
 
 
 def _release(db: Database, test: str, values: list[Any]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentd.errors import InputError
 from agentd.model import Generation, Model, ModelInfo
-from agentd.records import Coverage, Document, Priority, Result
+from agentd.records import Coverage, Document, Priority, Result, is_bundle
 from agentd.tasks.asking import build_request, parse_output
 from agentd.tasks.bind import bind_schema
 from agentd.tasks.complete import complete, locate
@@ -59,7 +59,8 @@ async def run_task(
     any part of it, `InvalidOutput` for an answer that is empty, off the schema or stopped by its bound, and
     `EngineError` where the engine fails.
     """
-    if task.reads and document.kind not in task.reads:
+    # Of a bundle, each file was looked at by itself.
+    if task.reads and document.kind not in task.reads and not is_bundle(document.source):
         raise InputError(
             f"{task.name} reads {' and '.join(task.reads)}, not {document.kind}",
             hint=f"agentd tasks show {task.name}",

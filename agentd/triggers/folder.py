@@ -1,9 +1,10 @@
 """A watched folder: events are hints, a scan is the truth.
 
-watchdog tells that something changed, and loses events when many come at once (its queue overflows without a
-word). So every hint is only a reason to look, many hints are a reason to scan, and a scan at start and on an
-interval finds whatever no hint told of. What is taken is handed to `emit`, which commits it together with the
-jobs it causes. What a task does with a file is not known here.
+The system tells that something changed, and loses events when many come at once (its queue overflows without a
+word); on network file systems it tells nothing of other machines. So every hint is only a reason to look, many
+hints are a reason to scan, and a scan at start and on an interval finds whatever no hint told of. What is taken is
+handed to `emit`, which commits it together with the jobs it causes: with `per: folder`, what is handed on at once
+becomes one job. What a task does with a file is not known here.
 """
 
 import asyncio
@@ -15,31 +16,28 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
 from agentd.errors import AgentdError
-from agentd.records import Priority, path_of, source_of, was_read
-from agentd.store import positions
+from agentd.records import Priority, bundle_source, path_of, source_of, was_read
+from agentd.store import bundles, positions
 from agentd.store.database import Store
 from agentd.store.positions import Position, Stamp, Taken
+from agentd.triggers.hints import identify, network_type, observe
 from agentd.triggers.settings import WatchSettings
 from agentd.triggers.settle import Settler
 from agentd.triggers.sighting import Selection, Sighting, inspect, look
 
 log = logging.getLogger("agentd.watch")
 
-Emit = Callable[[Sequence[Taken]], Awaitable[Sequence[int]]]
+Emit = Callable[[WatchSettings, Sequence[Taken]], Awaitable[Sequence[int]]]
 Announce = Callable[[WatchSettings, int], Awaitable[None]]
 
 BURST = 256  # so many hints at once are answered by one scan
 QUIET_SECONDS = 0.2  # hints are collected for so long before anything is looked at
 BATCH = 500  # files read and committed at a time
 RETRY_SECONDS = 5.0  # how often a missing folder is looked for, and a present one is made sure of
-BLIND_SCAN_SECONDS = 30.0  # how often to scan where the system gives no events
-
-# Reading a file causes events of its own; only these kinds say that something changed.
-_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed", "attrib"})
+POLL_SECONDS = 30.0  # how often to scan where the system gives no events
+POLL_PAUSE = 10  # times what a scan took, at least: a large tree on a slow network must not be listed all the time
+MOST_IN_BUNDLE = 1000  # files of one job
 
 
 class FolderTrigger:
@@ -53,14 +51,15 @@ class FolderTrigger:
         self._emit = emit
         self._announce = announce
         self._selection = Selection(self.watch)
-        self._settler = Settler(watch.settle)
+        self._settler = Settler(watch.settle, together=watch.per == "folder")
         self._known: dict[str, Position] = {}
         self._first = False  # until what was there at the very first start is taken
         self._first_files: set[str] | None = None  # None until it was listed
         self._hints: dict[str, None] = {}  # a set in the order in which they came
         self._hinted = asyncio.Event()
-        self._blind = False
+        self._poll: float | None = None  # seconds; None where the system gives hints
         self._next_scan = 0.0
+        self._not_before = 0.0  # nothing is taken sooner: an earlier job of the folder is not done
 
     async def run(self) -> None:
         """Watch until cancelled. A folder that is missing, or goes away, is waited for."""
@@ -93,7 +92,8 @@ class FolderTrigger:
         """Wait for a hint, a settled file or the next scan, but not for long, and answer it."""
         due = self._settler.next_due()
         now = time.monotonic()
-        wait = min(self._next_scan, due or self._next_scan, now + RETRY_SECONDS) - now
+        due = self._next_scan if due is None else max(due, self._not_before)
+        wait = min(self._next_scan, due, now + RETRY_SECONDS) - now
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(wait, 0)):
                 await self._hinted.wait()
@@ -104,11 +104,22 @@ class FolderTrigger:
             await self._scan()
         else:
             await self._look_at(hints)
-        await self._take(self._settler.due(time.monotonic()))
+        if not await self._must_wait():
+            await self._take(self._settler.due(time.monotonic()))
+
+    async def _must_wait(self) -> bool:
+        """With `mode: single`, whether an earlier job of the folder is not done."""
+        if self.watch.per == "file" or self.watch.mode != "single" or not self._settler:
+            return False
+        source = bundle_source(self.watch.path)
+        if busy := await self._store.read(bundles.is_busy, self.watch.task, source):
+            self._not_before = time.monotonic() + RETRY_SECONDS
+        return busy
 
     async def _scan(self) -> None:
         """Compare the whole folder with what is known."""
         unreadable: list[Path] = []
+        began = time.monotonic()
         try:
             found = await asyncio.to_thread(lambda: list(self._selection.walk(unreadable)))
         except OSError as broken:
@@ -126,8 +137,11 @@ class FolderTrigger:
             if self._first and self._first_files is None:
                 self._first_files = seen
                 await self._announce(self.watch, len(seen))
-        interval = min(self.watch.scan, BLIND_SCAN_SECONDS) if self._blind else self.watch.scan
-        self._next_scan = time.monotonic() + (interval if found is not None else RETRY_SECONDS)
+        now = time.monotonic()
+        interval = self.watch.scan
+        if self._poll is not None:
+            interval = min(interval, max(self._poll, POLL_PAUSE * (now - began)))
+        self._next_scan = now + (interval if found is not None else RETRY_SECONDS)
         self.scanned.set()
 
     async def _look_at(self, hints: Iterable[str]) -> None:
@@ -164,8 +178,9 @@ class FolderTrigger:
     async def _take(self, settled: Sequence[tuple[str, Stamp]]) -> None:
         first_files = self._first_files or set()
         through = bool(settled) or not first_files
-        for start in range(0, len(settled), BATCH):
-            taken, again = await asyncio.to_thread(self._inspect, settled[start : start + BATCH])
+        size = BATCH if self.watch.per == "file" else MOST_IN_BUNDLE
+        for start in range(0, len(settled), size):
+            taken, again = await asyncio.to_thread(self._inspect, settled[start : start + size])
             self._observe(again)
             if taken and not await self._hand_on(taken):
                 through = False
@@ -183,7 +198,7 @@ class FolderTrigger:
     async def _hand_on(self, taken: Sequence[Taken]) -> bool:
         """Emit files; where that is refused (a broken task, say), they settle once more and are tried again."""
         try:
-            await self._emit(taken)
+            await self._emit(self.watch, taken)
         except AgentdError as refused:
             self._say_problem(f"{len(taken)} files of {self.watch.path} wait: {refused}")
             # Not sooner, however short `settle` is: every try reads the files again.
@@ -230,36 +245,21 @@ class FolderTrigger:
 
     @contextlib.contextmanager
     def _observed(self) -> Iterator[Callable[[], bool]]:
-        """Get hints from the system while the block runs; where there are none, scan more often.
-
-        Yields a function that tells whether the observed folder is still the one that has this name: one that
-        was removed and made anew, or moved away, would leave the trigger blind without a word.
-        """
-        folder = _identity(self.watch.path)
-        observer = Observer()
-        handler = _Handler(asyncio.get_running_loop(), self._hint)
-        try:
-            observer.schedule(handler, str(self.watch.path), recursive=self.watch.recursive)
-            observer.start()
-        except OSError as broken:
-            self._blind = True
-            log.warning(
-                "no events for %s (%s): it is scanned every %g s instead; "
-                "`sysctl fs.inotify.max_user_watches=524288` raises the usual limit",
-                *(self.watch.path, broken.strerror, BLIND_SCAN_SECONDS),
-            )
-            yield lambda: _identity(self.watch.path) == folder
-            return
-        self._blind = False
-        try:
-            yield (
-                lambda: (
-                    _identity(self.watch.path) == folder
-                    and all(emitter.is_alive() for emitter in observer.emitters)
-                )
-            )
-        finally:
-            observer.stop()
+        """Get hints while the block runs, or scan often where there are none. Yields whether it is the same one."""
+        root = self.watch.path
+        self._poll = _polling(self.watch)
+        with contextlib.ExitStack() as stack:
+            if self._poll is None:
+                try:
+                    same = stack.enter_context(observe(root, self._hint, recursive=self.watch.recursive))
+                except OSError as broken:
+                    self._poll = POLL_SECONDS
+                    log.warning(
+                        "no events for %s (%s): it is scanned every %g s instead; "
+                        "`sysctl fs.inotify.max_user_watches=524288` raises the usual limit",
+                        *(root, broken.strerror, POLL_SECONDS),
+                    )
+            yield identify(root) if self._poll else same
 
     def _hint(self, names: Sequence[str]) -> None:
         self._hints.update(dict.fromkeys(names))
@@ -271,29 +271,14 @@ class FolderTrigger:
         self.problem = problem
 
 
-class _Handler(FileSystemEventHandler):
-    """Carries hints from watchdog's thread to the event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, hint: Callable[[Sequence[str]], None]) -> None:
-        self._loop = loop
-        self._hint = hint
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Pass on what was named, if it changed."""
-        # A folder is "modified" whenever a file in it is, which has a hint of its own.
-        if event.event_type in _CHANGES and not (event.is_directory and event.event_type == "modified"):
-            names = [os.fsdecode(name) for name in (event.src_path, event.dest_path) if name]
-            # The loop closes before the last event of a dying observer may come.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._hint, names)
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _polling(watch: WatchSettings) -> float | None:
+    """How often a folder must be scanned because no events are to be trusted there; None where they are."""
+    if isinstance(watch.poll, float):
+        return watch.poll
+    if kind := network_type(watch.path):
+        log.info("%s is on a network file system (%s): it is scanned every %g s", watch.path, kind, POLL_SECONDS)
+        return POLL_SECONDS
+    return None
 
 
 def _prefix(folder: Path) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from agentd.config import Duration, Section, Size, UserPath
 
@@ -31,6 +31,16 @@ class WatchSettings(Section):
         description="What to do with changes that results would make: keep them for `agentd changes apply`, or "
         "make them at once; both can be undone.",
     )
+    per: Literal["file", "folder"] = Field(
+        "file",
+        description="One job for every file, or one for all files that came or changed together.",
+    )
+    mode: Literal["single", "restart", "queued", "parallel"] = Field(
+        "queued",
+        description="With `per: folder`, what becomes of files that come while an earlier job is not done: "
+        "a job of their own behind it (queued) or beside it (parallel), one for all of them once it is done "
+        "(single), or one together with its files in its place (restart).",
+    )
     max_size: Size = Field(20 * 1024**2, description="Larger files are recorded as failed, not read.")
     settle: Duration = Field(2.0, description="How long a file must stay unchanged before it is taken.")
     scan: Duration = Field(
@@ -38,17 +48,28 @@ class WatchSettings(Section):
         description="How often the whole folder is compared with what is known, events or not.",
         json_schema_extra={"default": "1h"},
     )
+    poll: Literal["auto"] | Duration = Field(
+        "auto",
+        description="Look at the whole folder so often and trust no events. auto: every 30s on network file "
+        "systems, which tell of no change that another machine made, and not at all elsewhere.",
+    )
 
     def resolved(self) -> Self:
         """The same with its real path: a folder may be named through a link; what lies below it may not."""
         return self.model_copy(update={"path": Path(os.path.realpath(self.path))})
 
-    @field_validator("scan")
+    @field_validator("scan", "poll")
     @classmethod
-    def _not_all_the_time(cls, seconds: float) -> float:
-        if seconds < 0.1:
-            raise ValueError("scan is shorter than 100ms")
+    def _not_all_the_time(cls, seconds: float | str) -> float | str:
+        if isinstance(seconds, float) and seconds < 0.1:
+            raise ValueError("this is shorter than 100ms")
         return seconds
+
+    @model_validator(mode="after")
+    def _mode_of_folders(self) -> Self:
+        if self.mode != "queued" and self.per != "folder":
+            raise ValueError(f"`mode: {self.mode}` is about jobs for many files: it goes with `per: folder`")
+        return self
 
     @field_validator("include", "exclude")
     @classmethod

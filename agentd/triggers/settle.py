@@ -6,12 +6,18 @@ Nothing is read here, and no clock.
 
 from agentd.store.positions import Stamp
 
+LONGEST_GATHERING = 60.0  # seconds for which still files wait for others that are still written
+
 
 class Settler:
-    """Files that were seen and are not due yet."""
+    """Files that were seen and are not due yet.
 
-    def __init__(self, seconds: float) -> None:
+    With `together`, they are due once all of them are still, as one burst.
+    """
+
+    def __init__(self, seconds: float, *, together: bool = False) -> None:
         self._seconds = seconds
+        self._together = together
         self._seen: dict[str, tuple[Stamp, float]] = {}
 
     def __len__(self) -> int:
@@ -29,12 +35,20 @@ class Settler:
 
     def due(self, now: float) -> list[tuple[str, Stamp]]:
         """Files that have been still for long enough, as they looked all that time; each is handed out once."""
-        ready = [(source, stamp) for source, (stamp, since) in self._seen.items() if now - since >= self._seconds]
+        due = self.next_due()
+        if due is None or now < due:
+            return []
+        ready = [(source, stamp) for source, (stamp, since) in self._seen.items() if since + self._seconds <= now]
         for source, _ in ready:
             del self._seen[source]
         return ready
 
     def next_due(self) -> float | None:
-        """When the first file may be due, on the clock of `observe`; None where there is none."""
-        first = min((since for _, since in self._seen.values()), default=None)
-        return None if first is None else first + self._seconds
+        """When the first file, or the burst, may be due, on the clock of `observe`; None where there is none."""
+        if not self._seen:
+            return None
+        first = min(since for _, since in self._seen.values())
+        if self._together:
+            last = max(since for _, since in self._seen.values())
+            return min(last, first + LONGEST_GATHERING) + self._seconds
+        return first + self._seconds

@@ -61,18 +61,19 @@ class Selection:
         name = _one_line(folder.relative_to(self._root)) + "/"
         return self._recursive and not folder.name.startswith(".") and not self._exclude.match_file(name)
 
-    def walk(self, unreadable: list[Path]) -> Iterator[Sighting]:
-        """Every file that belongs; folders that cannot be listed are put on `unreadable`.
+    def walk(self, unreadable: list[Path], start: Path | None = None) -> Iterator[Sighting]:
+        """Every file that belongs, or those below `start`; folders that cannot be listed are put on `unreadable`.
 
-        Raises `OSError` where the watched folder itself cannot be listed.
+        Raises `OSError` where the folder to start from cannot be listed.
         """
-        folders = [self._root]
+        start = start or self._root
+        folders = [start]
         while folders:
             folder = folders.pop()
             try:
                 entries = list(os.scandir(folder))
             except OSError:
-                if folder == self._root:
+                if folder == start:
                     raise
                 unreadable.append(folder)
                 continue

@@ -51,7 +51,7 @@ def test_texts_that_stand_in_no_file_are_kept_with_their_jobs(db: Database) -> N
 
 
 @settings(max_examples=30)
-@given(st.lists(st.sampled_from(Priority), max_size=12))
+@given(st.lists(st.sampled_from(list(Priority)[:3]), max_size=12))
 def test_jobs_are_claimed_by_priority_and_then_by_age(priorities: list[Priority]) -> None:
     memory = Database(memory=True)
     try:
@@ -111,6 +111,8 @@ def test_a_claim_finds_its_job_in_an_index_and_sorts_no_queue(db: Database, give
     (sql,) = (statement for statement in asked if statement.startswith("UPDATE"))
     plan = [row["detail"] for row in db.query(f"EXPLAIN QUERY PLAN {sql}")]
     looks = [step for step in plan if "jobs" in step]
+    lanes = [looks.pop(looks.index(step)) for step in looks[:] if "other" in step]
+    assert all(step.endswith("INDEX jobs_by_lane (lane=? AND state=?)") for step in lanes), plan
     assert looks.pop(0).startswith("SEARCH jobs USING INTEGER PRIMARY KEY")
     assert looks
     assert all(step.endswith("INDEX jobs_to_claim (state=? AND model=? AND priority=?)") for step in looks), plan

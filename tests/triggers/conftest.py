@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agentd.errors import AgentdError
-from agentd.records import path_of
-from agentd.store import positions
+from agentd.records import bundle_source, path_of
+from agentd.store import bundles, positions
 from agentd.store.database import Database, Store
 from agentd.store.positions import Taken
 from agentd.triggers import folder
@@ -60,10 +60,15 @@ class Watched:
             await asyncio.wait({life})
         assert life.cancelled(), life.exception()
 
-    async def _emit(self, taken: Sequence[Taken]) -> Sequence[int]:
+    async def _emit(self, watch: WatchSettings, taken: Sequence[Taken]) -> Sequence[int]:
         if self.refuse:
             raise self.refuse.pop(0)
-        ids = await self.store.write(positions.take, taken, lambda task: ("h1", "main"), datetime.now(UTC))
+        bind, now = lambda task: ("h1", "main"), datetime.now(UTC)
+        if watch.per == "folder":
+            source = bundle_source(watch.path)
+            ids = (await self.store.write(bundles.take, taken, source, watch.mode, bind, now)).added
+        else:
+            ids = await self.store.write(positions.take, taken, bind, now)
         self.emitted += taken
         return ids
 
