@@ -264,6 +264,8 @@ class StatusShape(TypedDict):
     eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
     watches: list[WatchShape]
     logs: list[LogShape]
+    backfills: list[BackfillShape]  # those that have not ended
+    changes: dict[str, int]  # how many there are in each state that any is in
     duties: dict[str, DutyShape]
     notices: list[str]  # what a person should know
 

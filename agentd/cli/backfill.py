@@ -32,8 +32,8 @@ class _Starting(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments begin with; `start` where they name a task and paths."""
-        if len(args) > 1 and self.get_command(ctx, args[0]) is None:
+        """The command that the arguments begin with; `start` where they begin with anything else."""
+        if self.get_command(ctx, args[0]) is None:
             args = ["start", *args]
         return super().resolve_command(ctx, args)
 

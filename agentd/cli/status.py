@@ -69,6 +69,10 @@ def _print(shape: Any, paths: Paths) -> None:
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
     work = f"; about {seconds_text(shape['eta_seconds'])} of work" if shape["eta_seconds"] else ""
     click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{work}")
+    for backfill in shape["backfills"]:
+        _say(f"  backfill {backfill['id']} {backfill['task']}: {_backfill(backfill)}")
+    if planned := shape["changes"].get("planned"):
+        _say(f"  changes {planned:,} planned: agentd changes list --state planned")
     for name, duty in shape["duties"].items():
         if duty["restarts"]:
             _say(f"  duty {name} was started again {duty['restarts']} times: {duty['error']}", fg="yellow")
@@ -78,6 +82,12 @@ def _print(shape: Any, paths: Paths) -> None:
         if shape["jobs"][state]:
             _say(f"  next  agentd jobs list --state {state}", dim=True)
     _say(f"  log   {paths.log}", dim=True)
+
+
+def _backfill(backfill: Any) -> str:
+    state = "" if backfill["state"] == "running" else f", {backfill['state']}"
+    left = "" if backfill["eta_seconds"] is None else f", about {seconds_text(backfill['eta_seconds'])} of work"
+    return f"{backfill['done']:,} of {backfill['total']:,} done{state}{left}"
 
 
 def _state(shape: Any) -> str:

@@ -8,6 +8,7 @@ from typing import cast
 
 import agentd
 from agentd.api.shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
+from agentd.daemon import backfill
 from agentd.daemon.agent import Agent
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
@@ -17,7 +18,7 @@ from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
-from agentd.store import logs, outlook, queue
+from agentd.store import backfills, changes, logs, outlook, queue
 from agentd.triggers.folder import FolderTrigger
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
@@ -48,6 +49,8 @@ async def report(
             for watch in watches
         ],
         "logs": await _logs(agent, follow),
+        "backfills": [await backfill.shape(agent, one) for one in await agent.store.read(backfills.unfinished)],
+        "changes": {state.value: n for state, n in (await agent.store.read(changes.count_states)).items() if n},
         "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
         "notices": _notices(agent),
     }

@@ -24,6 +24,8 @@ def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: flo
             for watch in config.watch
         ],
         "logs": [{"source": log.source, "task": log.task, "lines": 0, "problems": []} for log in config.logs],
+        "backfills": [],
+        "changes": {},
         "duties": {},
         "notices": [],
     }

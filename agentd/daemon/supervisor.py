@@ -104,9 +104,16 @@ class Supervisor:
         for watch in self._watches:
             if problem := task_problem(self._agent, watch.watch.task):
                 log.warning("%s is watched and its files wait: %s", watch.watch.path, problem)
+            elif watch.watch.per == "folder" and (idle := self._actions_of_files(watch.watch.task)):
+                told = "%s is watched with `per: folder`, so %s changes no file of it (%s)"
+                log.warning(told, watch.watch.path, watch.watch.task, ", ".join(idle))
         for one in self._agent.config.logs:
             if one.task and (problem := task_problem(self._agent, one.task)):
                 log.warning("%s is followed and its findings wait: %s", one.source, problem)
+
+    def _actions_of_files(self, task: str) -> list[str]:
+        """The actions of a task that need one file, and so do nothing about many."""
+        return [action.kind for action in self._agent.task(task).actions if action.of_file]
 
     def _work(self, model: str) -> Callable[[], Awaitable[None]]:
         return lambda: self._workers[model].run(self._stopping)

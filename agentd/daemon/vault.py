@@ -27,7 +27,7 @@ from agentd.triggers.sighting import Selection, Sighting
 SIMILAR = 10  # notes that are looked at for the `why`
 TERMS = 30  # the rarest words of a note, by which similar ones are found
 LEAST_PAUSE = 2.0  # seconds between two looks at a folder
-PAUSE_FACTOR = 20  # … and this many times what the last one took
+PAUSE_FACTOR = 100  # … and this many times what the last one took: one percent of a core, however many notes
 SHARED_NOTES = 3  # from which a word of a title could be a tag
 SHARED_SHARE = 0.2  # of all notes, beyond which it says nothing
 SHARED_LETTERS = 4

@@ -30,6 +30,7 @@ class Backfill:
     found: int  # files that the task reads, so far
     left_out: int  # files that the task does not read
     paused: bool
+    cancelled: bool
     listed: str | None  # when all its files were found
     error: str | None
     created: str
@@ -55,8 +56,10 @@ class Backfill:
         """Where it stands."""
         if self.error:
             return "failed"
+        if self.cancelled:
+            return "cancelled"
         if self.listed and self.ended == self.total:
-            return "cancelled" if self.total and self.jobs[JobState.CANCELLED] == self.total else "done"
+            return "done"
         if self.paused:
             return "paused"
         return "running" if self.listed else "listing"
@@ -66,8 +69,8 @@ def begin(db: Database, task: str, paths: Sequence[str], again: bool, now: datet
     """Note what is asked for; its files are found later."""
     stamp = timestamp(now)
     rows = db.query(
-        "INSERT INTO backfills (task, paths, again, found, left_out, paused, created) "
-        "VALUES (?, ?, ?, 0, 0, 0, ?) RETURNING id",
+        "INSERT INTO backfills (task, paths, again, found, left_out, paused, cancelled, created) "
+        "VALUES (?, ?, ?, 0, 0, 0, 0, ?) RETURNING id",
         [task, json.dumps(list(paths)), f"backfill {stamp}" if again else "", stamp],
     )
     return get(db, int(next(iter(rows))["id"]))
@@ -146,7 +149,8 @@ def cancel(db: Database, backfill_id: int, now: datetime) -> tuple[Backfill, lis
     for row in rows:
         queue.cancel(db, row["id"], now)
     db.execute(
-        "UPDATE backfills SET paused = 0, listed = coalesce(listed, ?) WHERE id = ?", [timestamp(now), backfill_id]
+        "UPDATE backfills SET cancelled = 1, listed = coalesce(listed, ?) WHERE id = ?",
+        [timestamp(now), backfill_id],
     )
     return get(db, backfill_id), [row["id"] for row in rows]
 
@@ -163,6 +167,15 @@ def find(db: Database, limit: int) -> list[Backfill]:
     return [
         _backfill(db, row) for row in list(db.query("SELECT * FROM backfills ORDER BY id DESC LIMIT ?", [limit]))
     ]
+
+
+def unfinished(db: Database) -> list[Backfill]:
+    """Those that have not ended, oldest first."""
+    rows = db.query(
+        "SELECT * FROM backfills WHERE listed IS NULL OR EXISTS (SELECT 1 FROM jobs "
+        "WHERE backfill = backfills.id AND state IN ('queued', 'running')) ORDER BY id"
+    )
+    return [_backfill(db, row) for row in list(rows)]
 
 
 def last_queued(db: Database, backfill_id: int) -> int | None:
@@ -208,6 +221,11 @@ def _backfill(db: Database, row: dict[str, Any]) -> Backfill:
     counts = db.query("SELECT state, count(*) AS n FROM jobs WHERE backfill = ? GROUP BY state", [row["id"]])
     found = {one["state"]: one["n"] for one in counts}
     return Backfill(
-        **row | {"paths": tuple(json.loads(row["paths"])), "paused": bool(row["paused"])},
+        **row
+        | {
+            "paths": tuple(json.loads(row["paths"])),
+            "paused": bool(row["paused"]),
+            "cancelled": bool(row["cancelled"]),
+        },
         jobs={state: found.get(state, 0) for state in JobState},
     )

@@ -207,6 +207,7 @@ CREATE TABLE backfills (
   found INTEGER NOT NULL,    -- files that the task reads
   left_out INTEGER NOT NULL, -- files that the task does not read
   paused INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
   listed TEXT,               -- when all its files were found
   error TEXT,                -- why its files could not be found
   created TEXT NOT NULL

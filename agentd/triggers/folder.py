@@ -245,7 +245,7 @@ class FolderTrigger:
 
     @contextlib.contextmanager
     def _observed(self) -> Iterator[Callable[[], bool]]:
-        """Get hints while the block runs, or scan often where there are none. Yields whether it is the same one."""
+        """Get hints while the block runs, or scan often without any; yields whether it is the same folder."""
         root = self.watch.path
         self._poll = _polling(self.watch)
         with contextlib.ExitStack() as stack:

@@ -5,6 +5,7 @@ Everything here is plain blocking file access for a worker thread. Nothing is re
 
 import hashlib
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -19,9 +20,7 @@ from agentd.store.positions import Stamp, Taken
 from agentd.triggers.settings import WatchSettings
 
 # What editors, browsers and sync programs leave beside a file while they work on it.
-_TEMPORARY = GitIgnoreSpec.from_lines(
-    ["*~", "*.swp", "*.swx", "*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", r"\#*#", "4913", "~$*"]
-)
+_TEMPORARY = re.compile(r"~\$.*|.*~|.*\.(swp|swx|tmp|temp|part|partial|crdownload)|#.*#|4913", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Selection:
         parts = relative.parts
         if not parts or (len(parts) > 1 and not self._recursive):
             return False
-        if any(part.startswith(".") for part in parts) or _TEMPORARY.match_file(relative.name):
+        if any(part.startswith(".") for part in parts) or _TEMPORARY.fullmatch(relative.name):
             return False
         name = _one_line(relative)
         return self._include.match_file(name) and not self._exclude.match_file(name)

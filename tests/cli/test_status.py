@@ -142,3 +142,28 @@ def test_a_model_that_is_not_loaded_tells_why(
 ) -> None:
     shape = loaded(Load(), loaded=False, **given)
     assert said(paths, capsys, shape)[1:] == [f"    {told}"]
+
+
+def test_a_backfill_and_planned_changes_are_told_with_what_to_type(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = loaded(Load())
+    shape["backfills"] = [
+        {
+            **{
+                "id": 3,
+                "task": "summarise",
+                "paths": ["/notes"],
+                "state": "paused",
+                "total": 5000,
+                "queued": 4880,
+            },
+            **{"running": 0, "done": 120, "failed": 0, "cancelled": 0, "known": 0, "left_out": 0},
+            **{"eta_seconds": 7200.0, "error": None, "created": "c"},
+        }
+    ]
+    shape["changes"] = {"planned": 12, "applied": 3}
+    check_shape(shape, StatusShape)
+    lines = said(paths, capsys, shape)
+    assert "  backfill 3 summarise: 120 of 5,000 done, paused, about 2 h 0 min of work" in lines
+    assert "  changes 12 planned: agentd changes list --state planned" in lines

@@ -24,6 +24,7 @@ def test_a_backfill_counts_its_jobs_from_listing_to_its_end(db: Database) -> Non
     found = backfills.begin(db, "tag", ["/notes", "/more"], False, NOW)
     assert (found.state, found.paths, found.total) == ("listing", ("/notes", "/more"), 0)
     assert [one.id for one in backfills.unlisted(db)] == [found.id]
+    assert [one.id for one in backfills.unfinished(db)] == [found.id]
     found = begin(db, "a.md", "b.md")
     assert (found.state, found.total, found.ended, found.left_out) == ("running", 2, 0, 1)
     queue.finish(db, claim_job(db), OWNER, NOW)
@@ -32,6 +33,7 @@ def test_a_backfill_counts_its_jobs_from_listing_to_its_end(db: Database) -> Non
     assert (found.state, found.ended) == ("done", 2)
     assert (found.jobs[JobState.DONE], found.jobs[JobState.FAILED]) == (1, 1)
     assert [one.id for one in backfills.find(db, 10)] == [2, 1]
+    assert [one.id for one in backfills.unfinished(db)] == [1]
 
 
 def test_what_is_done_or_queued_already_gets_no_second_job_unless_it_is_asked_for_again(db: Database) -> None:

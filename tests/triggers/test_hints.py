@@ -35,7 +35,7 @@ def test_a_network_file_system_is_known_by_the_innermost_and_last_mount(
     folder: str, kind: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = [SimpleNamespace(mountpoint=place, fstype=fstype) for place, fstype in MOUNTS]
-    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
     assert network_type(Path(folder)) == kind
 
 
