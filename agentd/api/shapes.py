@@ -4,7 +4,7 @@ These shapes are an interface: keys may be added and never change their meaning.
 from here.
 """
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from agentd.records import Change, Job, JobState
 from agentd.store.backfills import Backfill
@@ -53,6 +53,17 @@ class TokensShape(TypedDict):
     output: int
 
 
+class WhyShape(TypedDict):
+    """What spoke for a value that was chosen by evidence, or for one of the next best, in nats."""
+
+    value: str
+    chosen: bool
+    nats: float  # all of it together
+    words: dict[str, Any]  # nats, and which words of the tag were found
+    notes: dict[str, Any]  # nats, how many notes have the tag, and those of them that are most alike
+    model: dict[str, Any]  # nats
+
+
 class ResultShape(TypedDict):
     """One result: an element of `agentd results list --json` and `agentd run --json`."""
 
@@ -71,9 +82,7 @@ class ResultShape(TypedDict):
     seconds: float  # from the first step of the answer to its last
     engine_seconds: float  # its share of the engine's steps; 0 where nobody measured it
     probabilities: dict[str, dict[str, float]]  # of each choice, by property that was chosen by score
-    why: dict[
-        str, list[dict[str, Any]]
-    ]  # by property that was chosen by evidence: values, and what spoke for each
+    why: dict[str, list[WhyShape]]  # by property that was chosen by evidence
     places: dict[str, str]  # by path in the output, such as `key_points/0`, where the quote stands: "page 3"
 
 
@@ -371,6 +380,6 @@ def result_shape(stored: StoredResult, *, stale: bool) -> ResultShape:
         "seconds": round(result.seconds, 3),
         "engine_seconds": round(result.engine_seconds, 3),
         "probabilities": result.probabilities,
-        "why": result.why,
+        "why": cast(dict[str, list[WhyShape]], result.why),
         "places": result.places,
     }
