@@ -48,7 +48,7 @@ def test_every_command_that_is_shown_exists(page: str, text: str) -> None:
             for word in shlex.split(words):
                 if not isinstance(command, click.Group) or word.startswith("-"):
                     break
-                found = command.get_command(click.Context(command), word)
+                _, found, _ = command.resolve_command(click.Context(command), [word])  # raises for an unknown one
                 assert found is not None, f"{page}: agentd {words}"
                 command = found
 
