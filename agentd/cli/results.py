@@ -9,7 +9,7 @@ from agentd.api.shapes import ResultShape, result_shape
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import plain, print_json, print_table
-from agentd.cli.text import coverage_text, local_time, output_line, percent, short_source, why_text
+from agentd.cli.text import coverage_text, likelihoods, local_time, output_line, percent, short_source, why_text
 from agentd.config import parse_duration
 from agentd.daemon.agent import Agent
 from agentd.store import results as store_results
@@ -85,7 +85,9 @@ def show(result_id: int, as_json: bool) -> None:
         ("time", f"{result['seconds']:.1f} s{_share(result)}"),
     ]
     facts += [("scored", _choices(name, weights)) for name, weights in result["probabilities"].items()]
-    facts += [(f"why {name}", told) for name, values in result["why"].items() for told in map(why_text, values)]
+    facts += [
+        ("why", f"{name}: {told}") for name, values in result["why"].items() for told in map(why_text, values)
+    ]
     facts += [("place", f"{path}: {place}") for path, place in result["places"].items()]
     for name, value in facts:
         click.echo(f"{name:<9} {plain(value)}")
@@ -113,7 +115,7 @@ def _row(result: ResultShape) -> list[str]:
         str(result["id"]),
         task,
         short_source(result["source"]),
-        output_line(result["output"], result["probabilities"], GLANCE if sys.stdout.isatty() else None),
+        output_line(result["output"], likelihoods(result), GLANCE if sys.stdout.isatty() else None),
         local_time(result["created"]),
     ]
 

@@ -11,7 +11,7 @@ import click
 from agentd.api.app import RenderBody, RunBody
 from agentd.cli.client import DaemonClient
 from agentd.cli.render import notes, plain, print_json, print_table
-from agentd.cli.text import output_line, printable, short_source
+from agentd.cli.text import likelihoods, output_line, printable, short_source
 from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import Requests, requests_without_daemon
 from agentd.errors import NotRunning
@@ -57,7 +57,7 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
         print_json(results)
     elif results:
         rows = [
-            (short_source(result["source"]), output_line(result["output"], result["probabilities"]))
+            (short_source(result["source"]), output_line(result["output"], likelihoods(result)))
             for result in results
         ]
         print_table(["source", "output"], rows)

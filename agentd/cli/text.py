@@ -60,13 +60,33 @@ def output_line(
     """
     parts = []
     for name, value in output.items():
-        said = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
-        # Of a list that was chosen by evidence the scores are a part, and `results show` tells them all.
-        weights = {} if isinstance(value, list) else probabilities.get(name, {})
+        said = _said(value)
+        weights = probabilities.get(name, {})
         likely = f" ({percent(weights[said])})" if said in weights else ""
         parts.append(f"{name}: {said}{likely}")
     line = " · ".join(parts)
     return line if most is None or len(line) <= most else f"{line[: most - 1]}…"
+
+
+def likelihoods(result: Any) -> dict[str, dict[str, float]]:
+    """Of a `ResultShape`, the probabilities of what was chosen by score alone."""
+    return {name: shares for name, shares in result["probabilities"].items() if name not in result["why"]}
+
+
+def _said(value: Any) -> str:
+    """A value in a few words: of something that was found in the document what it comes to, without its quote."""
+    match value:
+        case None:
+            return "none"
+        case list():
+            return ", ".join(map(_said, value)) or "none"
+        case {"value": found, "quote": _}:
+            return f"{found} {value['currency']}" if "currency" in value else str(found)
+        case dict():
+            return "; ".join(
+                _said(inner) for name, inner in value.items() if name not in ("quote", "where", "line")
+            )
+    return str(value)
 
 
 def percent(share: float) -> str:

@@ -57,6 +57,11 @@ class Found:
     values: dict[str, Any]
 
 
+MOST_OF_NAME = 60  # characters
+MOST_WORDS_WITH_STOP = 4
+_NUMBER_INSIDE = re.compile(r"\s\W?\d")  # of a house, an invoice or a price; that of "3M" stands first
+
+
 def find_date(line: str) -> Found | None:
     """The first date in a line, as ISO 8601.
 
@@ -87,8 +92,21 @@ def find_line(line: str) -> Found | None:
     return Found({"value": line}) if re.search(r"[^\W\d_]{2}", line) else None
 
 
+def find_name(line: str) -> Found | None:
+    """A line that may be the name of a person or a firm: short, begun with a capital, no sentence, no address."""
+    if len(line) > MOST_OF_NAME or line.endswith((",", ":", ";", "?", "!")) or _NUMBER_INSIDE.search(line):
+        return None
+    # "Bakers Ltd." is a name, "We thank you for it." is none.
+    if line.endswith(".") and len(line.split()) > MOST_WORDS_WITH_STOP:
+        return None
+    first = re.search(r"[^\W\d_]", line)
+    return Found({"value": line}) if first and not first[0].islower() else None
+
+
 # What a property may be looked for as, and the further values that it has beside `value`.
-FINDERS: dict[str, Callable[[str], Found | None]] = {"date": find_date, "amount": find_amount, "line": find_line}
+FINDERS: dict[str, Callable[[str], Found | None]] = {
+    **{"date": find_date, "amount": find_amount, "name": find_name, "line": find_line}
+}
 
 
 def candidates(text: str, kind: str) -> list[str]:

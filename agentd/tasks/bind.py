@@ -63,8 +63,13 @@ def quotable(document: Document) -> list[str]:
 
 
 def _found(schema: dict[str, Any], text: str) -> list[str | None]:
-    """The lines in which something is found; those that share a word with its description, where there are any."""
+    """The lines in which something is found; those that share a word with its description, where there are any.
+
+    A name stands alone in its line, so what is said about it there is no sign of it.
+    """
     lines = candidates(text, schema[FINDS])
+    if schema[FINDS] == "name":
+        return [*lines[:MOST_FOUND]] or [None]
     wanted = {word for word in re.findall(r"\w+", schema.get("description", "").lower()) if len(word) > _LITTLE}
     said = [line for line in lines if wanted & set(re.findall(r"\w+", line.lower()))]
     return [*(said or lines)[:MOST_FOUND]] or [None]

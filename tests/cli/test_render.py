@@ -7,7 +7,7 @@ import click
 import pytest
 
 from agentd.cli.results import parse_since
-from agentd.cli.text import percent, seconds_text, short_source, size_text
+from agentd.cli.text import likelihoods, output_line, percent, seconds_text, short_source, size_text
 from agentd.errors import InputError
 from agentd.paths import Paths
 from agentd.store import queue, results
@@ -111,3 +111,20 @@ def test_since_takes_a_duration_or_a_date() -> None:
     assert parse_since(ctx, param, "2026-05-31T10:00:00+02:00") == datetime(2026, 5, 31, 8, tzinfo=UTC)
     with pytest.raises(click.BadParameter, match="write it like 2h, 3d or 2026-05-31"):
         parse_since(ctx, param, "soon")
+
+
+def test_what_was_found_is_told_without_its_quote_and_a_score_only_where_it_decided() -> None:
+    result = {
+        "output": {
+            "kind": "invoice",
+            "folder": "bills",
+            "sender": {"value": "Corner Bakery", "quote": "Corner Bakery", "where": "line 1"},
+            "total": {"value": 8.3, "currency": "USD", "quote": "Total $8.30", "where": "line 7"},
+            "remarks": [{"quote": "x", "line": "line 2", "problem": "too long"}],
+        },
+        "probabilities": {"kind": {"invoice": 0.75}, "folder": {"bills": 0.13}},
+        "why": {"folder": []},
+    }
+    assert output_line(result["output"], likelihoods(result)) == (
+        "kind: invoice (75 %) · folder: bills · sender: Corner Bakery · total: 8.3 USD · remarks: too long"
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentd.readers.facts import candidates, find_amount, find_date, find_line
+from agentd.readers.facts import candidates, find_amount, find_date, find_line, find_name
 
 DATES = [
     ("Invoice date: 5 January 2026", "2026-01-05"),
@@ -65,3 +65,41 @@ def test_lines_in_which_something_is_found_are_candidates_each_once() -> None:
     assert candidates(text, "amount") == ["Total 5.00"]
     assert candidates(text, "line") == ["Invoice", "5 May 2026", "Total 5.00"]
     assert find_line("-- 3 --") is None
+
+
+NAMES = [
+    "Nordlicht Energie GmbH",
+    "Maria Keller",
+    "3M",
+    "1&1 Telecom",
+    "Bakers & Sons Ltd.",
+    "Dr. Ada Example",
+    "株式会社",
+]
+OTHERS = [
+    *(
+        "Lindenweg 5, Bern",
+        "Invoice 2026-1187",
+        "Dear Jonas,",
+        "Thank you!",
+        "Total amount: $5",
+        "two rolls",
+        "---",
+    ),
+    *(
+        "We thank you for your order.",
+        "Please pay within fourteen days to the account that is given below, without costs",
+    ),
+]
+
+
+@pytest.mark.parametrize("line", NAMES)
+def test_a_line_that_may_be_a_name_is_found(line: str) -> None:
+    found = find_name(line)
+    assert found
+    assert found.values == {"value": line}
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_addresses_greetings_and_sentences_are_no_names(line: str) -> None:
+    assert find_name(line) is None

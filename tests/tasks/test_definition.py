@@ -114,7 +114,7 @@ def test_the_hash_of_a_task_without_scores_is_what_it_always_was(read: ReadTask)
             "`from` may be `document` or `place`, not `memory`",
         ),
         (task_text(with_output("a: {type: string, from: place}")), 5, "stands in an object, beside a quote"),
-        (task_text(with_output("a: {finds: colour}")), 5, "`finds` may be date, amount, line, not `colour`"),
+        (task_text(with_output("a: {finds: colour}")), 5, "`finds` may be date, amount, name, line, not `colour`"),
         (
             task_text(with_output("a: {type: array, items: {finds: date}}")),
             5,
