@@ -28,6 +28,7 @@
     │   ├── ChangedSince         the file is not what the change left or was planned for
     │   ├── NotUndoable          an effect that cannot be taken back, or is not there to be
     │   ├── EffectFailed         the disk or a program refused
+    │   ├── NoSpace              the disk is full; tried again
     │   └── Unreachable          a webhook that did not answer well; tried again
     ├── InvalidOutput            the model's answer breaks its schema, is empty or was cut
     ├── EngineError
@@ -247,6 +248,14 @@ class EffectFailed(ChangeError):
     """The change could not be made."""
 
     code = "effect-failed"
+
+
+class NoSpace(ChangeError):
+    """The disk is full."""
+
+    code = "no-space"
+    retryable = True
+    default_hint = "df -h"
 
 
 class Unreachable(ChangeError):

@@ -1,13 +1,15 @@
 """Files below a root, reached by descriptors alone: no symbolic link is followed, nothing outside can be named.
 
-The root is opened once; every folder below it is opened from the descriptor of the one above. Whatever happens to
-the paths meanwhile, an operation stays where it was checked to be.
+The root is opened from the top of the file system, and every folder from the descriptor of the one above.
+Whatever happens to the paths meanwhile, an operation stays where it was checked to be.
 """
 
 import contextlib
 import errno
 import os
+import shlex
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,24 +38,24 @@ class Place:
 def open_place(roots: Sequence[Path], path: Path, *, create: bool = False) -> Iterator[Place]:
     """The place of a path below one of the roots; with `create`, missing folders on the way are made.
 
-    Raises `Outside` where the path is below none of them, or a link or a file stands on the way.
+    The roots have no links in them. Raises `Outside` where the path is below none of them, or a link or a file
+    stands on the way.
     """
     root = next((root for root in roots if path.is_relative_to(root) and path != root), None)
     if root is None or ".." in path.parts:
         known = ", ".join(map(str, roots)) or "none"
         raise Outside(f"{path} is outside the folders in which changes are allowed ({known})")
     *folders, name = path.relative_to(root).parts
-    try:
+    with _explained(root):
         if create:
             root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(root, _FOLDER)
-    except OSError as broken:
-        raise EffectFailed(f"cannot open {root}: {broken.strerror}", hint=f"ls -ld '{root}'") from broken
+        descriptor = _open_root(root)
     try:
         reached = root
         for folder in folders:
             reached /= folder
-            inner = _enter(descriptor, folder, reached, create=create)
+            with _explained(reached):
+                inner = _enter(descriptor, folder, create=create)
             os.close(descriptor)
             descriptor = inner
         yield Place(descriptor, name, path)
@@ -61,19 +63,49 @@ def open_place(roots: Sequence[Path], path: Path, *, create: bool = False) -> It
         os.close(descriptor)
 
 
-def _enter(descriptor: int, name: str, path: Path, *, create: bool) -> int:
+def _open_root(root: Path) -> int:
+    """A descriptor of a root; a link that took the place of any folder above it is not followed either."""
+    if sys.platform == "darwin":
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW_ANY | os.O_CLOEXEC)
+    top, *folders = root.parts
+    descriptor = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for index, folder in enumerate(folders):
+        # A folder above may be one that only lets through.
+        how = _FOLDER if index == len(folders) - 1 else _FOLDER | os.O_PATH
+        try:
+            inner = os.open(folder, how, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def _enter(descriptor: int, name: str, *, create: bool) -> int:
+    made = False
     if create:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(name, dir_fd=descriptor)
-            # As the folder it lies in; the daemon's own umask is for its own files.
-            os.chmod(name, os.fstat(descriptor).st_mode & 0o777, dir_fd=descriptor)
-            os.fsync(descriptor)
+            os.mkdir(name, 0o700, dir_fd=descriptor)
+            made = True
+    inner = os.open(name, _FOLDER, dir_fd=descriptor)
+    if made:
+        # As the folder it lies in; the daemon's own umask is for its own files.
+        os.fchmod(inner, os.fstat(descriptor).st_mode & 0o2777)
+        os.fsync(descriptor)
+    return inner
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What the system says about a folder on the way, as a `ChangeError`."""
     try:
-        return os.open(name, _FOLDER, dir_fd=descriptor)
+        yield
     except OSError as broken:
         if broken.errno in (errno.ELOOP, errno.ENOTDIR):
             raise Outside(f"{path} is a link or a file, no folder: changes do not go through it") from broken
-        raise EffectFailed(f"cannot open {path}: {broken.strerror}", hint=f"ls -ld '{path}'") from broken
+        if broken.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = f"ls -ld {shlex.quote(str(path))}"
+        raise EffectFailed(f"cannot open {path}: {broken.strerror}", hint=hint) from broken
 
 
 def look(place: Place) -> os.stat_result | None:
@@ -91,6 +123,8 @@ def open_file(place: Place) -> int:
     except OSError as broken:
         if broken.errno == errno.ELOOP:
             raise Outside(f"{place.path} is a symbolic link, which is not followed") from broken
+        if broken.errno == errno.ENXIO:
+            raise Outside(f"{place.path} is not a regular file") from broken
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

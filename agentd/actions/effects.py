@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import random
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,15 +20,26 @@ from agentd.actions import files, programs, webhook
 from agentd.actions.confine import Place, open_place
 from agentd.actions.frontmatter import set_keys
 from agentd.actions.settings import ActionSettings
-from agentd.errors import AgentdError, ChangedSince, Conflict, EffectFailed, NotUndoable, Superseded
+from agentd.errors import (
+    AgentdError,
+    ChangedSince,
+    ChangeError,
+    Conflict,
+    EffectFailed,
+    InternalError,
+    NoSpace,
+    NotUndoable,
+    StoreError,
+    Superseded,
+)
 from agentd.records import Change, ChangeState, path_of, source_of
 from agentd.store import changes, results
+from agentd.store.changes import MOVING, WRITING
 from agentd.store.database import Store
 
 log = logging.getLogger("agentd.changes")
 
-WRITING = ("frontmatter", "sidecar", "append")  # kinds that make the bytes of a file
-FILING = ("move", "rename", "copy")
+FILING = (*MOVING, "copy")
 _MOST_NAMES = 1000  # "report 2.pdf" … until none is free
 
 
@@ -50,12 +62,15 @@ class Effects:
         async with self._lock:
             change = await self._store.read(changes.get, change_id)
             changes.check_appliable(change)
-            try:
-                change = await self._begin(change)
-                await self._carry_out(change)
-            except AgentdError as error:
-                await self._store.write(changes.fail, change, error, _now(), random.random())  # noqa: S311
-                raise
+            with self._expected():
+                try:
+                    change = await self._begin(change)
+                    await self._carry_out(change)
+                except StoreError:
+                    raise  # nothing can be noted: `recover` takes it up
+                except Exception as error:
+                    await self._fail(change, error)
+                    raise
             await self._store.write(changes.finish, change.id, _now())
             log.info("change %d applied: %s on %s", change.id, change.kind, change.path)
             return await self._store.read(changes.get, change_id)
@@ -63,61 +78,96 @@ class Effects:
     async def undo(self, change_id: int) -> Change:
         """Take a change back; raises `ChangeError`, and leaves it applied then."""
         async with self._lock:
-            change = await self._store.write(changes.begin_undo, change_id)
-            await self._take_back(change)
+            change = await self._store.read(changes.get, change_id)
+            left = await self._left(change)
+            change = await self._store.write(changes.begin_undo, change_id, left)
+            with self._expected():
+                await self._take_back(change)
             log.info("change %d undone: %s on %s", change.id, change.kind, change.path)
             return await self._store.read(changes.get, change_id)
 
     async def recover(self) -> int:
-        """Take up the changes in which a death happened; returns how many there were."""
-        begun = await self._store.read(changes.begun)
-        for change in begun:
+        """Take up the changes in which a death, or a fault of the database, came; returns how many there were."""
+        count = 0
+        for one in await self._store.read(changes.begun):
             async with self._lock:
-                with contextlib.suppress(AgentdError):  # what became of it is noted
+                # Where it was only being made just now, it is made by the time that it is our turn.
+                change = await self._store.read(changes.get, one.id)
+                count += change.state in (ChangeState.APPLYING, ChangeState.UNDOING)
+                # What became of it is noted.
+                with contextlib.suppress(ChangeError, Superseded, InternalError), self._expected():
                     if change.state is ChangeState.UNDOING:
                         await self._take_back(change)
-                        continue
-                    try:
-                        if change.kind in ("command", "notify"):
-                            raise EffectFailed("agentd died meanwhile; whether it happened is not known")
-                        await self._carry_out(change)
-                    except AgentdError as error:
-                        await self._store.write(changes.fail, change, error, _now(), random.random())  # noqa: S311
-                        raise
-                    await self._store.write(changes.finish, change.id, _now())
-        return len(begun)
+                    elif change.state is ChangeState.APPLYING:
+                        await self._take_up(change)
+        return count
+
+    async def _take_up(self, change: Change) -> None:
+        try:
+            if change.kind in ("command", "notify"):
+                raise EffectFailed("agentd died meanwhile; whether it happened is not known")
+            await self._carry_out(change)
+        except StoreError:
+            raise
+        except Exception as error:
+            await self._fail(change, error)
+            raise
+        await self._store.write(changes.finish, change.id, _now())
+
+    async def _fail(self, change: Change, error: Exception) -> None:
+        await self._store.write(changes.fail, change, _told(error), _now(), random.random())  # noqa: S311
+
+    @contextlib.contextmanager
+    def _expected(self) -> Iterator[None]:
+        """A mistake of agentd, as the error that it is to whoever asked for the change."""
+        try:
+            yield
+        except AgentdError:
+            raise
+        except Exception as mistake:
+            log.exception("a change met a mistake of agentd")
+            raise _told(mistake) from mistake
+
+    async def _left(self, change: Change) -> str | None:
+        """The sha256 of what is to be taken back: as the change left it, or as other changes of ours did since."""
+        if change.kind in MOVING and change.target:
+            with self._place_of(change.target) as place:
+                now = await asyncio.to_thread(files.digest_at, place)
+            if now and now != change.after and await self._store.read(changes.is_own, change.target, now):
+                return now
+        return change.after
 
     async def _begin(self, change: Change) -> Change:
         """Look at what is there, decide where it goes, and note both."""
         expected = await self._store.read(changes.expected, change)
         if change.kind in WRITING:
             return await self._begin_writing(change, expected)
-        target = None
+        target, digest = None, None
         if change.kind in FILING:
-            target = await asyncio.to_thread(self._free_target, change, expected)
+            target, digest = await asyncio.to_thread(self._free_target, change, expected)
         return await self._store.write(
             changes.begin,
             change.id,
             target=target,
             before=None,
-            before_digest=expected if target else None,
-            after=expected if target else None,
+            before_digest=digest,
+            after=digest,
             mtime_ns=None,
         )
 
-    async def _begin_writing(self, change: Change, expected: str) -> Change:
+    async def _begin_writing(self, change: Change, expected: Sequence[str]) -> Change:
         path = written_path(change)
-        with self._errors(), self._place(path, create=change.kind == "append") as place:
+        with self._place(path, create=change.kind == "append") as place:
             found = await asyncio.to_thread(files.read, place)
         digest = found.digest if found else None
-        if change.kind == "frontmatter" and digest != expected:
+        if change.kind == "frontmatter" and digest not in expected:
             raise ChangedSince(f"{path} {'has changed since' if found else 'is gone'}")
         if (
             change.kind == "sidecar"
             and digest
-            and not await self._store.read(changes.is_own, source_of(path), digest)
+            and not await self._store.read(changes.is_sidecar, change, source_of(path), digest)
         ):
-            raise Conflict(f"there is another file {path}")
+            raise Conflict(f"there is another file {path}", hint="give the action another `suffix`")
         after = after_bytes(change, found.raw if found else b"")
         if found and after == found.raw:
             raise Superseded(f"{path} says so already")
@@ -146,14 +196,16 @@ class Effects:
             if change.kind in WRITING and change.before:
                 before = await self._store.read(changes.content, change.before)
             await asyncio.to_thread(self._restore, change, before)
-        except AgentdError as error:
-            await self._store.write(changes.keep_applied, change.id, error)
+        except StoreError:
+            raise
+        except Exception as error:
+            await self._store.write(changes.keep_applied, change.id, _told(error))
             raise
         await self._store.write(changes.finish_undo, change.id, _now())
 
     def _write(self, change: Change, before: bytes | None) -> None:
         after = after_bytes(change, before or b"")
-        with self._errors(), self._place(written_path(change)) as place:
+        with self._place(written_path(change)) as place:
             if change.before is None:
                 files.create(place, change.id, after)
             else:
@@ -162,20 +214,16 @@ class Effects:
     def _file(self, change: Change) -> None:
         assert change.target is not None
         assert change.before is not None
-        with (
-            self._errors(),
-            self._place(path_of(change.path)) as source,
-            self._place(path_of(change.target), create=True) as target,
-        ):
+        with self._place_of(change.path) as source, self._place_of(change.target, create=True) as target:
             (files.copy if change.kind == "copy" else files.move)(source, target, change.id, change.before)
 
     def _restore(self, change: Change, before: bytes | None) -> None:
         if change.kind not in (*WRITING, *FILING):
             raise NotUndoable(f"change {change.id} is a {change.kind}, which cannot be taken back")
         assert change.after is not None
-        with self._errors(), self._place(path_of(change.target or change.path)) as place:
-            if change.kind in ("move", "rename"):
-                with self._place(path_of(change.path), create=True) as source:
+        with self._place_of(change.target or change.path) as place:
+            if change.kind in MOVING:
+                with self._place_of(change.path, create=True) as source:
                     files.move(place, source, change.id, change.after)
             elif before is None:
                 files.remove(place, change.id, change.after)
@@ -205,37 +253,40 @@ class Effects:
             "created": stored.created,
         }
 
-    def _free_target(self, change: Change, expected: str) -> str:
-        """Where a file goes: where it was planned to, or to the next free name. Raises `Conflict`."""
+    def _free_target(self, change: Change, expected: Sequence[str]) -> tuple[str, str]:
+        """Where a file goes: where it was planned to, or to the next free name; and its sha256.
+
+        Raises `Conflict`, `ChangedSince`.
+        """
         wanted, policy = path_of(change.details["to"]), change.details["on_conflict"]
-        with self._errors():
-            with self._place(path_of(change.path)) as source:
-                digest = files.digest_at(source)
-            if digest != expected:
-                raise ChangedSince(f"{change.path} {'has changed since' if digest else 'is gone'}")
-            with self._place(wanted, create=True) as place:
-                for path in _names(wanted):
-                    if not files.exists(place.beside(path.name)):
-                        return source_of(path)
-                    if policy == "skip":
-                        raise Superseded(f"there is a file {wanted} already, and it is skipped")
-                    if policy == "fail":
-                        break
+        with self._place_of(change.path) as source:
+            digest = files.digest_at(source)
+        if digest is None or digest not in expected:
+            raise ChangedSince(f"{change.path} {'has changed since' if digest else 'is gone'}")
+        with self._place(wanted, create=True) as place:
+            for path in _names(wanted):
+                if not files.exists(place.beside(path.name)):
+                    return source_of(path), digest
+                if policy == "skip":
+                    raise Superseded(f"there is a file {wanted} already, and it is skipped")
+                if policy == "fail":
+                    break
         raise Conflict(f"there is another file {wanted}")
+
+    def _place_of(self, source: str, *, create: bool = False) -> contextlib.AbstractContextManager[Place]:
+        return self._place(path_of(source), create=create)
 
     @contextlib.contextmanager
     def _place(self, path: Path, *, create: bool = False) -> Iterator[Place]:
-        with open_place(self._roots, path, create=create) as place:
-            yield place
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """What the system says, as a `ChangeError`."""
+        """A place in a root; what the system says about it is raised as a `ChangeError`."""
         try:
-            yield
+            with open_place(self._roots, path, create=create) as place:
+                yield place
         except OSError as broken:
-            hint = "df -h" if broken.errno == errno.ENOSPC else "agentd changes list"
-            raise EffectFailed(f"{broken.filename or 'the disk'}: {broken.strerror}", hint=hint) from broken
+            if broken.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f"{path}: no space left", hint=f"df -h {shlex.quote(str(path.parent))}") from broken
+            hint = f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"
+            raise EffectFailed(f"{path}: {broken.strerror or broken}", hint=hint) from broken
 
     def _named(self, known: dict[str, Any], name: str, what: str) -> Any:
         if name not in known:
@@ -264,6 +315,10 @@ def _names(path: Path) -> Iterator[Path]:
     yield path
     for number in range(2, _MOST_NAMES):
         yield path.with_name(f"{path.stem} {number}{path.suffix}")
+
+
+def _told(error: Exception) -> AgentdError:
+    return error if isinstance(error, AgentdError) else InternalError(f"{type(error).__name__}: {error}")
 
 
 def _now() -> datetime:

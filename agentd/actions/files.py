@@ -2,21 +2,25 @@
 
 What replaces a file is written beside it, flushed, and exchanged with it in one step; what was exchanged is then
 compared with what should have been there, and exchanged back where somebody was faster. No file is ever
-overwritten that was not read before, and none of another name at all. Journals and states are not known here.
+overwritten that was not read before, and none of another name at all; what turns out to be somebody else's is
+never removed. A step that fails leaves nothing behind. Journals and states are not known here.
 """
 
 import contextlib
 import errno
 import hashlib
 import os
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from agentd.actions import swap
+from agentd.actions import attributes, swap
 from agentd.actions.confine import Place, look, open_file
-from agentd.errors import ChangedSince, Conflict
+from agentd.errors import ChangedSince, Conflict, NotEditable
 
 MAX_BYTES = 64 * 1024**2  # of a file whose content is replaced
+_COARSE_NS = 2 * 10**9  # how coarse the times of a file system may be: FAT's
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def temporary(place: Place, change_id: int) -> Place:
 
 
 def read(place: Place) -> Found | None:
-    """The file at a place; None for nothing. Raises `Outside`, `ChangedSince` for one that grew too large."""
+    """The file at a place; None for nothing. Raises `Outside`, `NotEditable` for one that is too large."""
     try:
         descriptor = open_file(place)
     except FileNotFoundError:
@@ -56,7 +60,7 @@ def read(place: Place) -> Found | None:
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
         raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise ChangedSince(f"{place.path} is larger than {MAX_BYTES:,} bytes")
+            raise NotEditable(f"{place.path} is larger than {MAX_BYTES:,} bytes")
         return Found(raw, os.fstat(descriptor))
 
 
@@ -73,66 +77,68 @@ def digest_at(place: Place) -> str | None:
 def replace(place: Place, change_id: int, before: str, after: bytes, mtime_ns: int | None = None) -> None:
     """Put `after` in the place of the file whose sha256 is `before`, with its mode, owner and attributes.
 
-    Taken up again after a death, it finishes what was begun. Raises `ChangedSince` where the file is neither.
+    Taken up again after a death, it finishes what was begun. Raises `ChangedSince` where the file is neither,
+    `NotEditable` where it is read-only or its owner would not stay the same.
     """
     spare = temporary(place, change_id)
     now, beside = digest_at(place), read(spare)
-    if now == digest(after):
-        if beside is None or beside.digest == before or after.startswith(beside.raw):
-            _remove(spare)  # it was done, and only that was left
-            _flush(place)
-            return
+    ours = beside is None or beside.digest == before or after.startswith(beside.raw)
+    if now == digest(after) and ours:
+        _remove(spare)  # it was done, and only that was left
+        _flush(place)
+        return
+    if not ours and now == digest(after):
         # Somebody was faster than the exchange, and their file is the one beside.
-        _exchange_back(spare, place)
+        _exchange_back(spare, place, after)
+    if not ours and now != before:
+        _put_back(spare, place)
+        raise _overtaken(place)
     _remove(spare)
     if now != before:
         raise ChangedSince(f"{place.path} has changed since")
     found = look(place)
     assert found is not None
-    _write(spare, after, mtime_ns)
-    _keep_attributes(place, spare, found, times=False)
-    if swap.exchange(spare, place):
+    if not found.st_mode & 0o222:
+        raise NotEditable(f"{place.path} is read-only", hint=f"chmod u+w {shlex.quote(str(place.path))}")
+    with _prepared(spare):
+        _write(spare, after, mtime_ns)
+        attributes.keep(place, spare, found, times=False, strict=True)
+        exchanged = swap.exchange(spare, place)
+        if not exchanged:
+            # No exchange here: seen to be the right one, then replaced; the moment between the two stays open.
+            if digest_at(place) != before:
+                raise ChangedSince(f"{place.path} has changed since")
+            os.replace(spare.name, place.name, src_dir_fd=spare.folder, dst_dir_fd=place.folder)
+    if exchanged:
         if digest_at(spare) != before:
-            _exchange_back(spare, place)
+            _exchange_back(spare, place, after)
         _remove(spare)
-    else:
-        # No exchange here: seen to be the right one, then replaced; the moment between the two stays open.
-        if digest_at(place) != before:
-            _remove(spare)
-            raise ChangedSince(f"{place.path} has changed since")
-        os.replace(spare.name, place.name, src_dir_fd=spare.folder, dst_dir_fd=place.folder)
     _flush(place)
 
 
-def create(place: Place, change_id: int, after: bytes, mtime_ns: int | None = None) -> None:
+def create(place: Place, change_id: int, after: bytes) -> None:
     """Put a new file at a place; raises `Conflict` where another one stands there."""
     spare = temporary(place, change_id)
     _remove(spare)
     if digest_at(place) == digest(after):
+        _flush(place)
         return
-    _write(spare, after, mtime_ns)
-    try:
-        swap.move(spare, place)
-    except FileExistsError as taken:
-        _remove(spare)
-        raise Conflict(f"there is another file {place.path}") from taken
+    with _prepared(spare):
+        _write(spare, after, None, mode=os.fstat(place.folder).st_mode & 0o666)
+        _move_new(spare, place)
     _flush(place)
 
 
 def remove(place: Place, change_id: int, before: str) -> None:
     """Take away the file whose sha256 is `before`; raises `ChangedSince` where it is another one."""
     spare = temporary(place, change_id)
-    if look(place) is None:
-        _remove(spare)
-        return
-    _remove(spare)
-    if digest_at(place) != before:
-        raise ChangedSince(f"{place.path} has changed since")
-    swap.move(place, spare)
-    if digest_at(spare) != before:
-        swap.move(spare, place)
-        raise ChangedSince(f"{place.path} was changed by another program just now")
-    _remove(spare)
+    _take_off(spare, place, before)  # after a death, what it left
+    now = digest_at(place)
+    if now is not None:
+        if now != before:
+            raise ChangedSince(f"{place.path} has changed since")
+        swap.move(place, spare)
+        _take_off(spare, place, before)
     _flush(place)
 
 
@@ -141,23 +147,28 @@ def move(source: Place, target: Place, change_id: int, content: str) -> None:
 
     Raises `Conflict` where that is taken, `ChangedSince` where the file is another one.
     """
+    # What a death left of taking the file away at its old place, on another file system.
+    _take_off(temporary(source, change_id), source, content)
+    _remove(temporary(target, change_id))
     here, there = digest_at(source), digest_at(target)
     if here is None and there == content:
+        _flush(target)
+        _flush(source)
         return
     if here != content:
-        raise ChangedSince(f"{source.path} has changed since" if here else f"{source.path} is gone")
+        gone = "is gone" if there is None else f"is gone, and another file is {target.path}"
+        raise ChangedSince(f"{source.path} {'has changed since' if here else gone}")
     if there is not None:
         if there == content and _same_file(source, target):
             _remove(source)  # linked, and only the old name was left
+            _flush(source)
             return
         if not (there == content and _copied(source, target)):
             raise Conflict(f"there is another file {target.path}")
         remove(source, change_id, content)
         return
     try:
-        swap.move(source, target)
-    except FileExistsError as taken:
-        raise Conflict(f"there is another file {target.path}") from taken
+        _move_new(source, target)
     except OSError as broken:
         if broken.errno != errno.EXDEV:
             raise
@@ -165,8 +176,8 @@ def move(source: Place, target: Place, change_id: int, content: str) -> None:
         remove(source, change_id, content)
         return
     if digest_at(target) != content:
-        swap.move(target, source)
-        raise ChangedSince(f"{source.path} was changed by another program just now")
+        _put_back(target, source)
+        raise _overtaken(source)
     _flush(target)
     _flush(source)
 
@@ -176,70 +187,95 @@ def copy(source: Place, target: Place, change_id: int, content: str) -> None:
     spare = temporary(target, change_id)
     _remove(spare)
     if digest_at(target) == content and _copied(source, target):
+        _flush(target)
         return
-    found = look(source)
-    descriptor = open_file(source)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        out = os.open(spare.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=spare.folder)
+    try:
+        descriptor = open_file(source)
+    except FileNotFoundError as gone:
+        raise ChangedSince(f"{source.path} is gone") from gone
+    with open(descriptor, "rb") as file, _prepared(spare):  # noqa: PTH123 - a descriptor, not a path
+        out = _create(spare)
         with open(out, "wb") as written:  # noqa: PTH123
             while block := file.read(1 << 20):
                 written.write(block)
             written.flush()
             os.fsync(out)
-    assert found is not None
-    _keep_attributes(source, spare, found, times=True)
-    if digest_at(spare) != content:
-        _remove(spare)
-        raise ChangedSince(f"{source.path} has changed since")
-    try:
-        swap.move(spare, target)
-    except FileExistsError as taken:
-        _remove(spare)
-        raise Conflict(f"there is another file {target.path}") from taken
+        attributes.keep(source, spare, os.fstat(descriptor), times=True, strict=False)
+        if digest_at(spare) != content:
+            raise ChangedSince(f"{source.path} has changed since")
+        _move_new(spare, target)
     _flush(target)
 
 
-def _exchange_back(spare: Place, place: Place) -> NoReturn:
-    """Give somebody else's file its place again."""
+def _exchange_back(spare: Place, place: Place, after: bytes) -> NoReturn:
+    """Give somebody else's file its place again; what came into ours meanwhile is kept beside it."""
     swap.exchange(spare, place)
-    _remove(spare)
+    if digest_at(spare) == digest(after):
+        _remove(spare)
+    else:
+        _put_back(spare, place)
     _flush(place)
-    raise ChangedSince(f"{place.path} was changed by another program just now")
+    raise _overtaken(place)
 
 
-def _write(place: Place, raw: bytes, mtime_ns: int | None) -> None:
+def _overtaken(place: Place) -> ChangedSince:
+    return ChangedSince(f"{place.path} was changed by another program just now")
+
+
+@contextlib.contextmanager
+def _prepared(spare: Place) -> Iterator[None]:
+    """Leave nothing behind where a step fails, on a full disk say; what a death leaves is taken up again."""
+    try:
+        yield
+    except Exception:
+        _remove(spare)
+        raise
+
+
+def _move_new(source: Place, target: Place) -> None:
+    try:
+        swap.move(source, target)
+    except FileExistsError as taken:
+        raise Conflict(f"there is another file {target.path}") from taken
+
+
+def _take_off(spare: Place, place: Place, before: str) -> None:
+    """Remove what was moved aside; where that is another file than `before`, it gets its place again."""
+    found = digest_at(spare)
+    if found is not None and found != before:
+        _put_back(spare, place)
+        raise _overtaken(place)
+    _remove(spare)
+
+
+def _put_back(spare: Place, place: Place) -> None:
+    """Give somebody else's file its name again, or one beside it that people see, where there is a newer one."""
+    names = (place.name, *(f"{place.path.stem} (kept {number}){place.path.suffix}" for number in range(1, 100)))
+    for name in names:
+        with contextlib.suppress(FileExistsError):
+            swap.move(spare, place.beside(name))
+            _flush(place)
+            return
+    raise Conflict(f"there is another file {place.path}, and what it was before is {spare.path}")
+
+
+def _create(place: Place) -> int:
+    """A new file that nobody else may read yet."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(place.name, flags, 0o600, dir_fd=place.folder)
+    return os.open(place.name, flags, 0o600, dir_fd=place.folder)
+
+
+def _write(place: Place, raw: bytes, mtime_ns: int | None, mode: int | None = None) -> None:
+    descriptor = _create(place)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-        # A new file is for those who may see its folder; the daemon's own umask is for its own files.
-        os.fchmod(descriptor, os.fstat(place.folder).st_mode & 0o666)
         file.write(raw)
         file.flush()
+        if mode is not None:
+            # A new file is for those who may see its folder; the daemon's own umask is for its own files.
+            os.fchmod(descriptor, mode)
         if mtime_ns is not None:
             os.utime(descriptor, ns=(mtime_ns, mtime_ns))
         os.fsync(descriptor)
-
-
-def _keep_attributes(source: Place, target: Place, found: os.stat_result, *, times: bool) -> None:
-    """Give `target` the mode, owner and extended attributes of `source`, and its times."""
-    reading, writing = open_file(source), open_file(target)
-    try:
-        os.fchmod(writing, found.st_mode & 0o7777)
-        if (found.st_uid, found.st_gid) != (os.fstat(writing).st_uid, os.fstat(writing).st_gid):
-            # Only root may give files away; a group that one is in may be kept.
-            with contextlib.suppress(PermissionError):
-                os.fchown(writing, found.st_uid, found.st_gid)
-        if hasattr(os, "listxattr"):
-            for name in os.listxattr(reading):
-                # Attributes of the system's own are not for everybody to set.
-                with contextlib.suppress(OSError):
-                    os.setxattr(writing, name, os.getxattr(reading, name))
-        if times:
-            os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
-        os.fsync(writing)
-    finally:
-        os.close(reading)
-        os.close(writing)
 
 
 def _same_file(one: Place, other: Place) -> bool:
@@ -248,12 +284,13 @@ def _same_file(one: Place, other: Place) -> bool:
 
 
 def _copied(source: Place, target: Place) -> bool:
-    """Whether `target` looks like our own copy of `source`: same time to the nanosecond, and size."""
+    """Whether `target` looks like our own copy of `source`: same size, and time as far as file systems keep it."""
     first, second = look(source), look(target)
     return (
         first is not None
         and second is not None
-        and (first.st_mtime_ns, first.st_size) == (second.st_mtime_ns, second.st_size)
+        and first.st_size == second.st_size
+        and abs(first.st_mtime_ns - second.st_mtime_ns) <= _COARSE_NS
     )
 
 

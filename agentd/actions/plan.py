@@ -5,6 +5,7 @@ change gave them, are planned. Where an action has nothing to do, there is no ch
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ from typing import Any
 from agentd.actions import definition, template
 from agentd.actions.definition import LEAVE, Action
 from agentd.actions.settings import ActionSettings
+from agentd.inert import each_text, one_line, visible
 from agentd.records import Document, Plan, path_of, source_of
 
 _DESKTOP_TEXT = 500  # characters of a notification
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What a template may name: as it is, for values and names, and as a part of a line in somebody's file."""
+
+    plain: Mapping[str, Any]
+    in_line: Mapping[str, Any]
 
 
 def plan(
@@ -35,10 +45,11 @@ def plan(
     person refused or undid; `today` is in the owner's time zone.
     """
     path = path_of(document.source)
-    values = {
+    given = {
         **{"stem": path.stem, "suffix": path.suffix, "name": path.name, "today": today.date().isoformat()},
         **{name: _plain(value) for name, value in output.items()},
     }
+    values = _Values(each_text(given, visible), each_text(given, one_line))
     made: list[Plan] = []
     for action in actions:
         details = _details(action, path, values, settings, present, ours, declined)
@@ -50,7 +61,7 @@ def plan(
 def _details(
     action: Action,
     path: Path,
-    values: Mapping[str, Any],
+    values: _Values,
     settings: ActionSettings,
     present: Mapping[str, Any],
     ours: Mapping[str, Any],
@@ -59,7 +70,7 @@ def _details(
     """What a change needs to know; None where there is nothing to do."""
     match action:
         case definition.FrontMatter():
-            wanted = {key: template.fill_value(text, values) for key, text in action.set.items()}
+            wanted = {key: template.fill_value(text, values.plain) for key, text in action.set.items()}
             changed = {
                 key: value
                 for key, value in wanted.items()
@@ -71,25 +82,27 @@ def _details(
             return {"set": changed} if changed else None
         case definition.Sidecar():
             target = path.with_name(f"{path.stem}{action.suffix}")
-            return {"to": source_of(target), "text": _lines(template.fill(action.text, values))}
+            return {"to": source_of(target), "text": _lines(template.fill(action.text, values.in_line))}
         case definition.Move() | definition.Copy():
-            name = template.fill(action.to, values).strip()
+            name = template.fill(action.to, values.plain).strip()
             if name == LEAVE or name not in settings.targets:
                 return None
-            parts = template.fill_path(action.name, values) or [path.stem]
+            parts = template.fill_path(action.name, values.plain) or [path.stem]
             return _filing(settings.targets[name].joinpath(*parts), path, action.on_conflict)
         case definition.Rename():
-            parts = template.fill_path(action.name, values)
+            parts = template.fill_path(action.name, values.plain)
             renamed = _filing(path.with_name(parts[-1]), path, action.on_conflict) if parts else None
             return None if renamed is None or renamed["to"] == source_of(path) else renamed
         case definition.Append():
-            parts = template.fill_path(action.file, values)
+            parts = template.fill_path(action.file, values.plain)
+            if not parts:
+                return None  # nothing says into which file
             target = settings.targets[action.to].joinpath(*parts)
-            return {"to": source_of(target), "text": _lines(template.fill(action.text, values))}
+            return {"to": source_of(target), "text": _lines(template.fill(action.text, values.in_line))}
         case definition.Webhook():
             return {"to": action.to}
         case definition.Notify():
-            shown = template.fill(action.title, values), template.fill(action.text, values)
+            shown = template.fill(action.title, values.in_line), template.fill(action.text, values.in_line)
             return {"title": shown[0][:_DESKTOP_TEXT], "text": shown[1][:_DESKTOP_TEXT]}
         case definition.Command():
             return {"run": action.run}
@@ -97,7 +110,9 @@ def _details(
 
 
 def _filing(target: Path, path: Path, on_conflict: str) -> dict[str, Any]:
-    """Where a file goes: under its new name, with the suffix that it has."""
+    """Where a file goes: under its new name, with the suffix that it has, and none where it has none."""
+    if not path.suffix:
+        target = target.with_name(target.name.replace(".", "-"))
     named = target if target.suffix.lower() == path.suffix.lower() else target.with_name(target.name + path.suffix)
     return {"to": source_of(named), "on_conflict": on_conflict}
 

@@ -14,6 +14,7 @@ from agentd.actions.settings import CommandSettings
 from agentd.errors import EffectFailed
 
 NOTIFY_SECONDS = 10.0
+_NO_MARKUP = str.maketrans("<>", "‹›")
 _SHOW = """on run argv
 display notification (item 2 of argv) with title (item 1 of argv)
 end run"""
@@ -24,7 +25,8 @@ def notify(title: str, text: str) -> None:
     if sys.platform == "darwin":
         command = ["osascript", "-e", _SHOW, title, text]
     else:
-        command = ["notify-send", "--app-name=agentd", "--", title, text]
+        # Some desktops take the text for markup.
+        command = ["notify-send", "--app-name=agentd", "--", title, text.translate(_NO_MARKUP)]
     program = shutil.which(command[0])
     if program is None:
         raise EffectFailed(f"{command[0]} is not installed", hint="apt install libnotify-bin")

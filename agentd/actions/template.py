@@ -43,10 +43,10 @@ def plain_name(text: str) -> str:
     """A text as a file name; empty where nothing of it is left."""
     # Letters that are not printable include those that turn the direction of text, or are not seen at all.
     plain = "".join(letter if letter.isprintable() and letter not in _RESERVED else "-" for letter in text)
-    name = " ".join(plain.split()).strip(". ")
+    name = " ".join(plain.split()).strip(". ").lstrip("-. ")  # a dash in front looks like an option
     while len(name.encode()) > MAX_NAME:
         name = name[:-1]
-    return name.strip(". ")
+    return name.rstrip(". ")
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from typing import Any
 from agentd.actions import frontmatter
 from agentd.actions.confine import open_place
 from agentd.actions.definition import Action, read_actions
-from agentd.actions.effects import WRITING, Effects, after_bytes, written_path
+from agentd.actions.effects import Effects, after_bytes, written_path
 from agentd.actions.files import MAX_BYTES, read
 from agentd.actions.plan import plan
 from agentd.daemon.settings import Config
-from agentd.errors import AgentdError, ChangedSince, ChangeError, NotEditable
+from agentd.errors import ChangedSince, ChangeError, InternalError, NotEditable, Superseded
 from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_bundle, is_stored, path_of
 from agentd.store import changes
+from agentd.store.changes import WRITING
 from agentd.store.database import Store
 from agentd.tasks.definition import Task
 
@@ -30,6 +31,7 @@ log = logging.getLogger("agentd.changes")
 
 BATCH = 100  # changes that are looked up at a time
 IDLE_SECONDS = 5.0  # how often to look for changes whose next try is due
+STOP_SECONDS = 5.0  # how long a stop waits for a change that is being made
 DIFF_LINES = 3  # around a change
 
 
@@ -82,30 +84,50 @@ class Changes:
         )
 
     def _is_auto(self, job: Job) -> bool:
+        """Whether a file's changes need no asking: what the innermost of the task's folders around it says."""
         path = path_of(job.source)
-        return any(
-            watch.apply == "auto"
+        around = [
+            (len(folder.parts), watch.apply)
             for watch in self._config.watch
-            if watch.task == job.task and path.is_relative_to(os.path.realpath(watch.path))
-        )
+            if watch.task == job.task and path.is_relative_to(folder := Path(os.path.realpath(watch.path)))
+        ]
+        innermost = max((depth for depth, _ in around), default=0)
+        return bool(around) and all(apply == "auto" for depth, apply in around if depth == innermost)
 
     async def run(self) -> None:
         """Take up what a death left, then apply what needs no asking, until cancelled."""
-        if taken_up := await self.effects.recover():
-            log.info("%d changes were taken up again", taken_up)
         while True:
             self.planned.clear()
+            # Not at the start alone: the disk of the database may have been full for a while.
+            if taken_up := await self.effects.recover():
+                log.info("%d changes were taken up again", taken_up)
             due = await self._store.read(changes.due, datetime.now().astimezone(), BATCH)
             for change in due:
-                await self._apply(change)
+                await self._to_its_end(self._apply(change))
             if not due:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.planned.wait(), IDLE_SECONDS)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a change that was begun come to its end before we stop, if that does not take long."""
+        begun = asyncio.create_task(work)
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            await asyncio.wait({begun}, timeout=STOP_SECONDS)
+            raise
 
     async def undo(self, change_id: int) -> Change:
         """Take a change back; raises `ChangedSince` with what became of the file, `NotUndoable`."""
         change = await self._store.read(changes.get, change_id)
         if drift := await self.drift(change):
+            above = await self._store.read(changes.above, change)
+            if above:
+                ids = " ".join(map(str, (*above, change_id)))
+                raise ChangedSince(
+                    f"{written_path(change)} was changed again by {_these(above)}, so change {change_id} stays",
+                    hint=f"agentd changes undo {ids}",
+                )
             told = "\n".join(drift)
             raise ChangedSince(
                 f"{written_path(change)} has changed since, so change {change_id} stays:\n{told}",
@@ -116,9 +138,9 @@ class Changes:
     async def _apply(self, change: Change) -> None:
         try:
             await self.effects.apply(change.id)
-        except ChangeError as error:
+        except (ChangeError, InternalError) as error:
             log.warning("change %d: %s on %s: %s", change.id, change.kind, change.path, error)
-        except AgentdError as error:
+        except Superseded as error:
             log.info("change %d: %s on %s: %s", change.id, change.kind, change.path, error)
 
     async def diff(self, change: Change) -> list[str]:
@@ -158,6 +180,10 @@ class Changes:
             found = read(place)
             return found.raw if found else None
         return None
+
+
+def _these(ids: Sequence[int]) -> str:
+    return f"change {ids[0]}" if len(ids) == 1 else f"changes {', '.join(map(str, ids))}"
 
 
 def _lines(raw: bytes | None) -> Sequence[str]:

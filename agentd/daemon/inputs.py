@@ -9,13 +9,16 @@ from agentd.errors import InputError, Superseded, Vanished
 from agentd.readers.bundle import Part, join
 from agentd.readers.read import content_of
 from agentd.records import Document, Job, is_bundle, is_file, is_stored, path_of, was_read
-from agentd.store import backfills, bundles, documents
+from agentd.store import backfills, bundles, changes, documents
 from agentd.store.bundles import Member
 from agentd.tasks.definition import Task
 
 
 async def read_input(agent: Agent, job: Job, task: Task) -> Document:
-    """The job's document; raises `Superseded` where the file has another content by now."""
+    """The job's document; raises `Superseded` where the file was given another content by now.
+
+    What a change of ours gave it is no other content: the file is read as it is.
+    """
     if is_stored(job.source):
         stored = await agent.store.read(documents.load_document, job.content, job.source)
         if stored is None:
@@ -33,19 +36,25 @@ async def read_input(agent: Agent, job: Job, task: Task) -> Document:
         raise
     is_other = was_read(job.content) and document.content != job.content
     if is_other and not await agent.store.write(backfills.follow, job, document.content):
-        raise Superseded
+        await _check_ours(agent, job.source, document.content)
     return document
 
 
 async def check_unchanged(agent: Agent, source: str, content: str) -> None:
-    """Raise `Superseded` where a file has another content by now. One that moved is still true."""
+    """Raise `Superseded` where a file was given another content by now. One that moved is still true."""
     if is_file(source):
         try:
             found = await asyncio.to_thread(content_of, path_of(source), agent.max_bytes)
         except Vanished:
             return
         if found != content:
-            raise Superseded
+            await _check_ours(agent, source, found)
+
+
+async def _check_ours(agent: Agent, source: str, content: str) -> None:
+    """Raise `Superseded` where it was not a change of ours that left a file with this content."""
+    if not await agent.store.read(changes.is_own, source, content):
+        raise Superseded
 
 
 def _read_bundle(agent: Agent, job: Job, task: Task, members: list[Member]) -> Document:

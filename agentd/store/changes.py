@@ -14,11 +14,14 @@ from typing import Any
 from sqlite_utils import Database
 
 from agentd.errors import AgentdError, ChangedSince, ChangeError, NotFound, NotUndoable, Superseded
-from agentd.records import Change, ChangeState, Plan, timestamp
+from agentd.records import Change, ChangeState, Plan, path_of, source_of, timestamp
 from agentd.store import retry
 
 _COLUMNS = ", ".join(field.name for field in fields(Change))
 MOVING = ("move", "rename")  # kinds after which the file has another path
+WRITING = ("frontmatter", "sidecar", "append")  # kinds that make the bytes of a file
+# The file of a change is ?1; in two halves, each of which has an index.
+_AT = "(target = ?1 OR (target IS NULL AND path = ?1))"
 _OPEN = (ChangeState.APPLYING, ChangeState.UNDOING)
 
 
@@ -131,12 +134,12 @@ def finish(db: Database, change_id: int, now: datetime) -> None:
         _moved(db, change.path, change.target)
 
 
-def begin_undo(db: Database, change_id: int) -> Change:
-    """Note that a change is about to be taken back; raises `NotUndoable`."""
+def begin_undo(db: Database, change_id: int, left: str | None) -> Change:
+    """Note that a change is about to be taken back, and the sha256 of what it left; raises `NotUndoable`."""
     change = get(db, change_id)
     if change.state is not ChangeState.APPLIED:
         raise NotUndoable(f"change {change_id} is {change.state}: only applied ones can be undone")
-    db.execute("UPDATE changes SET state = 'undoing' WHERE id = ?", [change_id])
+    db.execute("UPDATE changes SET state = 'undoing', after = ? WHERE id = ?", [left, change_id])
     return get(db, change_id)
 
 
@@ -175,16 +178,35 @@ def fail(db: Database, change: Change, error: AgentdError, now: datetime, chance
     return state
 
 
-def expected(db: Database, change: Change) -> str:
-    """The sha256 that the file of a change must have now: as it was planned for, or as the result's own changes
-    before this one left it.
+def expected(db: Database, change: Change) -> list[str]:
+    """What the sha256 of a change's file may be now: as it was planned for, or as other changes of ours, made
+    since, left that.
     """
     rows = db.query(
-        "SELECT after FROM changes WHERE result_id = ? AND id < ? AND state = 'applied' AND after IS NOT NULL "
-        "AND coalesce(target, path) = ? ORDER BY id DESC LIMIT 1",
-        [change.result_id, change.id, change.path],
+        f"SELECT before, after FROM changes WHERE {_AT} AND state = 'applied' AND before IS NOT NULL "
+        "ORDER BY applied, id",
+        [change.path],
     )
-    return next((str(row["after"]) for row in rows), change.content)
+    digests = [change.content]
+    for row in rows:
+        if row["before"] == digests[-1] != row["after"]:
+            digests.append(row["after"])
+    return digests
+
+
+def above(db: Database, change: Change) -> list[int]:
+    """The changes that were made on top of one, in the same file, newest first: they must be undone before it."""
+    rows = db.query(
+        f"SELECT id FROM changes WHERE {_AT} AND state = 'applied' AND kind IN ({_names(WRITING)}) "
+        "AND (applied, id) > (?2, ?3) ORDER BY applied DESC, id DESC",
+        [place_of(change), change.applied, change.id],
+    )
+    return [int(row["id"]) for row in rows]
+
+
+def place_of(change: Change) -> str:
+    """Where the file of a change is, once it was made."""
+    return change.target or change.path
 
 
 def content(db: Database, digest: str) -> bytes:
@@ -197,10 +219,25 @@ def content(db: Database, digest: str) -> bytes:
 def is_own(db: Database, source: str, content: str) -> bool:
     """Whether a file stands there as a change of ours left it, or as an undo of ours did."""
     rows = db.query(
-        "SELECT 1 FROM changes WHERE (coalesce(target, path) = ?1 AND after = ?2 "
-        "AND state IN ('applying', 'applied', 'undoing')) "
-        "OR (path = ?1 AND state IN ('undoing', 'undone') AND coalesce(before, content) = ?2) LIMIT 1",
+        f"SELECT 1 FROM changes WHERE {_AT} AND after = ?2 AND state IN ('applying', 'applied', 'undoing') "
+        # What is taken back is where it was made, but for a file that moved.
+        f"UNION ALL SELECT 1 FROM changes WHERE {_AT} AND before = ?2 AND state IN ('undoing', 'undone') "
+        f"AND kind NOT IN ({_names(MOVING)}) "
+        "UNION ALL SELECT 1 FROM changes WHERE path = ?1 AND after = ?2 AND state IN ('undoing', 'undone') "
+        f"AND kind IN ({_names(MOVING)}) LIMIT 1",
         [source, content],
+    )
+    return any(True for _ in rows)
+
+
+def is_sidecar(db: Database, change: Change, source: str, content: str) -> bool:
+    """Whether a file is a sidecar that the task of a change gave the same document, as it left it."""
+    rows = db.query(
+        f"SELECT 1 FROM changes WHERE {_AT} AND after = ?2 AND kind = 'sidecar' AND task = ?3 AND path = ?4 "
+        "AND state IN ('applying', 'applied') "
+        f"UNION ALL SELECT 1 FROM changes WHERE {_AT} AND before = ?2 AND kind = 'sidecar' AND task = ?3 "
+        "AND path = ?4 AND state = 'undone' LIMIT 1",
+        [source, content, change.task, change.path],
     )
     return any(True for _ in rows)
 
@@ -236,11 +273,40 @@ def count_states(db: Database) -> dict[ChangeState, int]:
     return {state: found.get(state, 0) for state in ChangeState}
 
 
+def follow(db: Database, old: str, new: str) -> None:
+    """Let what is planned for a file, and what became of its front matter, follow it to another place."""
+    open_states = "('planned', 'failed')"
+    rows = db.query(
+        f"SELECT id, kind, details FROM changes WHERE path = ? AND state IN {open_states} "
+        "AND kind IN ('sidecar', 'rename')",
+        [old],
+    )
+    for row in list(rows):
+        # What is beside the file is beside it still.
+        details = json.loads(row["details"])
+        name, stem = path_of(details["to"]).name, path_of(old).stem
+        if row["kind"] == "sidecar":
+            name = path_of(new).stem + name.removeprefix(stem)
+        details["to"] = source_of(path_of(new).with_name(name))
+        db.execute(
+            "UPDATE changes SET details = ? WHERE id = ?", [json.dumps(details, ensure_ascii=False), row["id"]]
+        )
+    db.execute(
+        f"UPDATE changes SET path = ? WHERE path = ? AND (state IN {open_states} OR kind = 'frontmatter')",
+        [new, old],
+    )
+    db.execute(f"UPDATE changes SET source = ? WHERE source = ? AND state IN {open_states}", [new, old])
+
+
 def _moved(db: Database, old: str, new: str) -> None:
-    """Let results, and what is planned, follow a file."""
+    """Let results, and changes, follow a file."""
     db.execute("UPDATE OR IGNORE jobs SET source = ? WHERE source = ?", [new, old])
     db.execute("UPDATE results SET source = ? WHERE source = ?", [new, old])
-    db.execute("UPDATE changes SET path = ? WHERE path = ? AND state = 'planned'", [new, old])
+    follow(db, old, new)
+
+
+def _names(kinds: Sequence[str]) -> str:
+    return ", ".join(f"'{kind}'" for kind in kinds)
 
 
 def _end(db: Database, change_id: int, state: ChangeState, error: AgentdError) -> None:

@@ -200,4 +200,5 @@ def _follow_rename(db: Database, event: Event) -> bool:
         "AND job_id IN (SELECT id FROM jobs WHERE source = ?)",
         [event.source, event.task, old, event.source],
     )
+    changes.follow(db, old, event.source)
     return True

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 
 from agentd.errors import InvalidOutput
+from agentd.inert import inert
 from agentd.model import Generation, Message, Request
 from agentd.records import Document, Priority
 from agentd.tasks.definition import Task
@@ -47,7 +48,10 @@ def parse_output(task: Task, generation: Generation, schema: dict[str, Any]) -> 
         raise InvalidOutput(
             f"the answer was cut at its bound of {task.max_tokens:,} tokens: raise max_tokens", hint=hint
         )
-    output: dict[str, Any] = parse_json(generation.text, schema, hint)
+    said = parse_json(generation.text, schema, hint)
+    output: dict[str, Any] = _inert(said, schema)
+    if output != said:
+        _check(output, schema, hint)  # little may be left of it
     blank = [name for name in schema["required"] if _is_blank(output[name])]
     if blank:
         raise InvalidOutput(f"the answer has nothing in {', '.join(blank)}", hint=hint)
@@ -60,17 +64,34 @@ def parse_json(text: str, schema: dict[str, Any], hint: str) -> Any:
         output = json.loads(text)
         # Half of a surrogate pair is JSON, and no text that can be stored.
         json.dumps(output, ensure_ascii=False).encode()
-        output = _each_choice_once(output, schema)
-        # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
-        jsonschema.Draft202012Validator(schema).validate(output)
     except ValueError as broken:
         raise InvalidOutput(f"the answer is not JSON: {broken}", hint=hint) from broken
+    output = _each_choice_once(output, schema)
+    _check(output, schema, hint)
+    return output
+
+
+def _check(output: Any, schema: dict[str, Any], hint: str) -> None:
+    """Raise `InvalidOutput` where it is not as its schema says."""
+    try:
+        # `jsonschema.validate` would check the schema itself too, each time: that costs ten times as much.
+        jsonschema.Draft202012Validator(schema).validate(output)
     except jsonschema.ValidationError as broken:
         place = ".".join(str(part) for part in broken.absolute_path) or "answer"
         raise InvalidOutput(
             f"the answer breaks its schema at {place}: {broken.message[:200]}", hint=hint
         ) from broken
-    return output
+
+
+def _inert(value: Any, schema: dict[str, Any]) -> Any:
+    """An answer whose free texts link to nothing; where a task gives a `pattern`, that alone says what fits."""
+    if isinstance(value, dict) and "properties" in schema:
+        return {name: _inert(inner, schema["properties"].get(name, {})) for name, inner in value.items()}
+    if isinstance(value, list) and "items" in schema:
+        return [_inert(item, schema["items"]) for item in value]
+    if isinstance(value, str) and schema.get("type") == "string" and "pattern" not in schema:
+        return inert(value)
+    return value
 
 
 def _is_blank(value: Any) -> bool:

@@ -76,9 +76,9 @@ def test_a_file_that_was_moved_is_known_by_its_new_place(db: Database, note: Pat
     changes.finish(db, move, NOW)
     assert [row["source"] for row in db.query("SELECT source FROM results")] == [target]
     assert changes.get(db, later_tags).path == target
-    assert changes.expected(db, changes.get(db, later_tags)) == digest
+    assert changes.expected(db, changes.get(db, later_tags)) == [digest]
     assert changes.is_own(db, target, digest)
-    changes.begin_undo(db, move)
+    changes.begin_undo(db, move, digest)
     changes.finish_undo(db, move, NOW)
     assert [row["source"] for row in db.query("SELECT source FROM results")] == [str(note)]
     assert changes.is_own(db, str(note), digest)
