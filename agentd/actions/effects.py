@@ -1,7 +1,7 @@
 """Carry changes out, and take them back: each is journalled before and after, so that a death loses nothing.
 
-planned → applying → applied → undoing → undone. `recover` takes up what a death left in between. Effects happen
-one at a time, on files only below the roots that the config names.
+planned → applying → applied → undoing → undone. `recover` takes up what a death left in between. On files
+effects happen one at a time, and only below the roots that the config names.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any
 
 from agentd.actions import files, programs, webhook
 from agentd.actions.confine import Place, open_place
-from agentd.actions.frontmatter import set_keys
+from agentd.actions.frontmatter import check_text, set_keys
 from agentd.actions.settings import ActionSettings
 from agentd.errors import (
     AgentdError,
@@ -34,12 +34,11 @@ from agentd.errors import (
 )
 from agentd.records import Change, ChangeState, path_of, source_of
 from agentd.store import changes, results
-from agentd.store.changes import MOVING, WRITING
+from agentd.store.changes import CALLING, FILING, MOVING, WRITING
 from agentd.store.database import Store
 
 log = logging.getLogger("agentd.changes")
 
-FILING = (*MOVING, "copy")
 _MOST_NAMES = 1000  # "report 2.pdf" … until none is free
 
 
@@ -50,7 +49,8 @@ class Effects:
         self._store, self._settings = store, settings
         # The innermost first: a watched folder inside a target is a root of its own.
         self._roots = sorted(roots, key=lambda root: -len(root.parts))
-        self._lock = asyncio.Lock()
+        # What happens to files happens one at a time, and does not wait for those who are called.
+        self._files, self._calls = asyncio.Lock(), asyncio.Lock()
 
     def allows(self, source: str) -> bool:
         """Whether the file of a source may be changed at all."""
@@ -59,7 +59,7 @@ class Effects:
 
     async def apply(self, change_id: int) -> Change:
         """Make a planned change; raises `ChangeError`, after what became of it was noted."""
-        async with self._lock:
+        async with await self._turn(change_id):
             change = await self._store.read(changes.get, change_id)
             changes.check_appliable(change)
             with self._expected():
@@ -77,7 +77,7 @@ class Effects:
 
     async def undo(self, change_id: int) -> Change:
         """Take a change back; raises `ChangeError`, and leaves it applied then."""
-        async with self._lock:
+        async with await self._turn(change_id):
             change = await self._store.read(changes.get, change_id)
             left = await self._left(change)
             change = await self._store.write(changes.begin_undo, change_id, left)
@@ -86,11 +86,11 @@ class Effects:
             log.info("change %d undone: %s on %s", change.id, change.kind, change.path)
             return await self._store.read(changes.get, change_id)
 
-    async def recover(self) -> int:
+    async def recover(self, kinds: Sequence[str] = (*WRITING, *FILING, *CALLING)) -> int:
         """Take up the changes in which a death, or a fault of the database, came; returns how many there were."""
         count = 0
-        for one in await self._store.read(changes.begun):
-            async with self._lock:
+        for one in await self._store.read(changes.begun, kinds):
+            async with await self._turn(one.id):
                 # Where it was only being made just now, it is made by the time that it is our turn.
                 change = await self._store.read(changes.get, one.id)
                 count += change.state in (ChangeState.APPLYING, ChangeState.UNDOING)
@@ -101,6 +101,10 @@ class Effects:
                     elif change.state is ChangeState.APPLYING:
                         await self._take_up(change)
         return count
+
+    async def _turn(self, change_id: int) -> asyncio.Lock:
+        change = await self._store.read(changes.get, change_id)
+        return self._calls if change.kind in CALLING else self._files
 
     async def _take_up(self, change: Change) -> None:
         try:
@@ -188,7 +192,7 @@ class Effects:
         elif change.kind in FILING:
             await asyncio.to_thread(self._file, change)
         else:
-            await asyncio.to_thread(self._call, change, await self._message(change))
+            await self._call(change)
 
     async def _take_back(self, change: Change) -> None:
         try:
@@ -218,7 +222,7 @@ class Effects:
             (files.copy if change.kind == "copy" else files.move)(source, target, change.id, change.before)
 
     def _restore(self, change: Change, before: bytes | None) -> None:
-        if change.kind not in (*WRITING, *FILING):
+        if change.kind in CALLING:
             raise NotUndoable(f"change {change.id} is a {change.kind}, which cannot be taken back")
         assert change.after is not None
         with self._place_of(change.target or change.path) as place:
@@ -230,16 +234,17 @@ class Effects:
             else:
                 files.replace(place, change.id, change.after, before, change.mtime_ns)
 
-    def _call(self, change: Change, message: dict[str, Any]) -> None:
+    async def _call(self, change: Change) -> None:
         details = change.details
         match change.kind:
             case "webhook":
-                settings = self._named(self._settings.webhooks, details["to"], "webhook")
-                webhook.post(settings, f"agentd-change-{change.id}", int(time.time()), message)
+                hook = self._named(self._settings.webhooks, details["to"], "webhook")
+                await webhook.post(hook, message_id(change), int(time.time()), await self._message(change))
             case "command":
-                programs.run(self._named(self._settings.commands, details["run"], "command"), message)
+                command = self._named(self._settings.commands, details["run"], "command")
+                await asyncio.to_thread(programs.run, command, await self._message(change))
             case "notify" if self._settings.notifications == "on":
-                programs.notify(details["title"], details["text"])
+                await asyncio.to_thread(programs.notify, details["title"], details["text"])
 
     async def _message(self, change: Change) -> dict[str, Any]:
         """What a webhook or a command is told: fields of the schema, and the name of the file."""
@@ -300,6 +305,7 @@ def after_bytes(change: Change, before: bytes) -> bytes:
         case "frontmatter":
             return set_keys(before, change.details["set"], change.path)
         case "append":
+            check_text(before, str(written_path(change)))
             gap = b"" if not before or before.endswith(b"\n") else b"\n"
             return before + gap + str(change.details["text"]).encode()
     return str(change.details["text"]).encode()
@@ -308,6 +314,12 @@ def after_bytes(change: Change, before: bytes) -> bytes:
 def written_path(change: Change) -> Path:
     """The file whose bytes a change makes."""
     return path_of(change.path if change.kind == "frontmatter" else change.details["to"])
+
+
+def message_id(change: Change) -> str:
+    """The id of the message of a change: the same at every try, and another one in every other home."""
+    basis = f"{change.id} {change.result_id} {change.created}".encode()
+    return f"agentd-change-{change.id}-{files.digest(basis)[:16]}"
 
 
 def _names(path: Path) -> Iterator[Path]:

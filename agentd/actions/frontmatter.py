@@ -23,7 +23,12 @@ MAX_ALIASES = 20  # a header with more is an attack, or no header
 _BOM = b"\xef\xbb\xbf"
 _OPEN = re.compile(rb"---[ \t]*(\r?\n)")
 _CLOSE = re.compile(rb"^(---|\.\.\.)[ \t]*(\r?\n|\Z)", re.MULTILINE)
-_KEY = re.compile(rb"\s*[\w\"'-][^:#]*:(\s|$)|(---|\.\.\.)[ \t]*\r?\n|#")
+_KEY = re.compile(rb"[ \t]*[\w\"'-][^:#\n]*:(\s|$)|(---|\.\.\.)[ \t]*(\r?\n|\Z)")
+_SAYS_NOTHING = re.compile(rb"([ \t]*(#[^\n]*)?\r?\n)*")
+_OTHER = {b"+++": "TOML", b"{": "JSON"}  # headers of another kind, by their first line
+_ODD = re.compile(rb"[?{%&!]")  # begins YAML, too, but none that anybody writes into a note
+_COMMENTED = re.compile(r"^[ \t]*[|>][-+0-9]*[ \t]+#|[ \t]#[^\n]*\n|\n[ \t]*#")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,31 @@ def set_keys(raw: bytes, values: Mapping[str, Any], name: str) -> bytes:
     return split.lead + edited.encode() + split.rest
 
 
+def check_text(raw: bytes, name: str) -> None:
+    """Raise `NotEditable` for what is no UTF-8 text, to which none may be added."""
+    if b"\0" in raw or raw.startswith(_UTF_16):
+        raise NotEditable(f"{name} is no UTF-8 text")
+
+
 def _split(raw: bytes, name: str) -> _Split:
+    check_text(raw, name)
     lead = _BOM if raw.startswith(_BOM) else b""
+    if other := _OTHER.get(raw[len(lead) :].split(b"\n", 1)[0].strip()):
+        raise NotEditable(f"{name}:1: this front matter is {other}, which is left as it is")
     opened = _OPEN.match(raw, len(lead))
-    if not opened or not _KEY.match(raw, opened.end()):
-        newline = b"\r\n" if b"\r\n" in raw[:4096] else b"\n"
-        return _Split(lead + b"---" + newline, b"", b"---" + newline + raw[len(lead) :], newline)
-    closed = _CLOSE.search(raw, opened.end())
-    if not closed:
-        raise NotEditable(f"{name}:1: the front matter opened by `---` is never closed")
-    header = raw[opened.end() : closed.start()]
-    if len(header) > MAX_HEADER:
-        raise NotEditable(f"the front matter of {name} is larger than {MAX_HEADER // 1024} KiB")
-    return _Split(raw[: opened.end()], header, raw[closed.start() :], opened[1])
+    gap = _SAYS_NOTHING.match(raw, opened.end()) if opened else None
+    if opened and gap and _KEY.match(raw, gap.end()):
+        if closed := _CLOSE.search(raw, opened.end()):
+            header = raw[opened.end() : closed.start()]
+            if len(header) > MAX_HEADER:
+                raise NotEditable(f"the front matter of {name} is larger than {MAX_HEADER // 1024} KiB")
+            return _Split(raw[: opened.end()], header, raw[closed.start() :], opened[1])
+        if not gap[0]:
+            raise NotEditable(f"{name}:1: the front matter opened by `---` is never closed")
+    elif opened and gap and _ODD.match(raw, gap.end()) and _CLOSE.search(raw, opened.end()):
+        raise NotEditable(f"{name}:1: this front matter does not begin with lines of `key: value`")
+    newline = b"\r\n" if b"\r\n" in raw[:4096] else b"\n"
+    return _Split(lead + b"---" + newline, b"", b"---" + newline + raw[len(lead) :], newline)
 
 
 def _decode(header: bytes, name: str) -> str:
@@ -109,7 +126,8 @@ def _set(text: str, key: str, value: Any, newline: str, name: str) -> str:
     for key_node, value_node in node.value:
         if key_node.value == key:
             return _replace(text, key_node, value_node, value, newline, name)
-    return _end_line(text, newline) + _render(key, value, newline, flow=_likes_flow(node))
+    indent = " " * node.start_mark.column
+    return _end_line(text, newline) + _render(key, value, newline, flow=_likes_flow(node), indent=indent)
 
 
 def _replace(text: str, key_node: Node, old: Node, value: Any, newline: str, name: str) -> str:
@@ -117,15 +135,40 @@ def _replace(text: str, key_node: Node, old: Node, value: Any, newline: str, nam
     if old.anchor is not None:
         raise NotEditable(f"in the front matter of {name} other keys refer to `{key_node.value}`")
     end = _value_end(text, old)
-    block = isinstance(old, SequenceNode) and not old.flow_style
-    if block and isinstance(value, list) and value:
-        # Only the items: what stands beside the key stays.
-        begin = text.rfind("\n", 0, old.start_mark.index) + 1
-        indent = " " * old.start_mark.column
-        items = newline.join(f"{indent}- {_scalar(item)}" for item in value)
-        return text[:begin] + items + text[end:]
+    if isinstance(old, SequenceNode) and text[old.start_mark.index] == "-" and isinstance(value, list) and value:
+        return _replace_items(text, old, end, value, newline)
     colon = text.index(":", key_node.end_mark.index) + 1
+    if _COMMENTED.search(text[colon : max(end, colon)]):
+        raise NotEditable(f"in the front matter of {name} there is a comment inside `{key_node.value}`")
     return f"{text[:colon]} {_flow(value)}{text[max(end, colon) :]}"
+
+
+def _replace_items(text: str, old: SequenceNode, end: int, value: list[Any], newline: str) -> str:
+    """The header with the items of a list replaced that are others now; what stands beside the key stays."""
+    begin = text.rfind("\n", 0, old.start_mark.index) + 1
+    indent = " " * old.start_mark.column
+    same = 0
+    while same < min(len(old.value), len(value)) and _says(text, old.value[same], value[same]):
+        same += 1
+    new = [f"{indent}- {_scalar(item)}" for item in value[same:]]
+    if same == len(old.value):
+        line_end = text.find("\n", end) + 1 or len(text)
+        added = "".join(f"{line}{newline}" for line in new)
+        return _end_line(text[:line_end], newline) + added + text[line_end:]
+    if same:
+        begin = text.rfind("\n", 0, old.value[same].start_mark.index) + 1
+    comments = [line for line in text[begin:end].splitlines() if line.lstrip().startswith("#")]
+    lines = newline.join([*comments, *new])
+    if new:
+        return text[:begin] + lines + text[end:]
+    return text[:begin] + "".join(f"{line}{newline}" for line in comments) + text[text.find("\n", end) + 1 :]
+
+
+def _says(text: str, node: Node, value: Any) -> bool:
+    """Whether an item is this value, in whatever quotes."""
+    if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
+        return False
+    return bool(_yaml().load(text[node.start_mark.index : node.end_mark.index]) == value)
 
 
 def _value_end(text: str, node: Node) -> int:
@@ -142,12 +185,12 @@ def _value_end(text: str, node: Node) -> int:
     return end
 
 
-def _render(key: str, value: Any, newline: str, *, flow: bool) -> str:
+def _render(key: str, value: Any, newline: str, *, flow: bool, indent: str = "") -> str:
     """The lines of one key."""
     if isinstance(value, list) and value and not flow:
-        items = "".join(f"  - {_scalar(item)}{newline}" for item in value)
-        return f"{_scalar(key)}:{newline}{items}"
-    return f"{_scalar(key)}: {_flow(value)}{newline}"
+        items = "".join(f"{indent}  - {_scalar(item)}{newline}" for item in value)
+        return f"{indent}{_scalar(key)}:{newline}{items}"
+    return f"{indent}{_scalar(key)}: {_flow(value)}{newline}"
 
 
 def _flow(value: Any) -> str:

@@ -16,6 +16,7 @@ from agentd.actions.settings import ActionSettings
 from agentd.inert import each_text, one_line, visible
 from agentd.records import Document, Plan, path_of, source_of
 
+_WITH_HEADER = ("markdown", "text")  # kinds of documents that can have front matter
 _DESKTOP_TEXT = 500  # characters of a notification
 
 
@@ -52,6 +53,8 @@ def plan(
     values = _Values(each_text(given, visible), each_text(given, one_line))
     made: list[Plan] = []
     for action in actions:
+        if isinstance(action, definition.FrontMatter) and document.kind not in _WITH_HEADER:
+            continue
         details = _details(action, path, values, settings, present, ours, declined)
         if details is not None:
             made.append(Plan(action.kind, document.source, details, auto))

@@ -1,27 +1,33 @@
 """Post a result to an address of the config, signed as Standard Webhooks ask: at least once, with one id.
 
 Nothing but the address in the config is connected to: no redirect is followed, and no proxy of the environment
-is asked.
+is asked. An address may itself be a secret: of it, only the host is ever told.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from agentd.actions.settings import WebhookSettings
 from agentd.errors import EffectFailed, Unreachable
 
+# It logs the whole address of every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
-def post(
+
+async def post(
     settings: WebhookSettings,
     message_id: str,
     timestamp: int,
     body: dict[str, Any],
-    transport: httpx.BaseTransport | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> None:
     """Send a message; `timestamp` in seconds since 1970. Raises `Unreachable`, or `EffectFailed` for a refusal."""
     raw = json.dumps(body, ensure_ascii=False).encode()
@@ -32,17 +38,34 @@ def post(
     }
     if settings.secret_file is not None:
         headers["webhook-signature"] = sign(_secret(settings), message_id, timestamp, raw)
+    host = urlsplit(settings.url).hostname
     try:
-        with httpx.Client(transport=transport, trust_env=False, timeout=settings.timeout) as client:
-            answer = client.post(settings.url, content=raw, headers=headers)
+        # One bound for all of it: an answer that comes letter by letter is no answer.
+        async with asyncio.timeout(settings.timeout):
+            status = await _status(settings.url, raw, headers, transport)
+    except TimeoutError as late:
+        raise Unreachable(f"{host} did not answer in {settings.timeout:g} s") from late
     except (httpx.HTTPError, httpx.InvalidURL) as broken:
-        raise Unreachable(f"{settings.url} did not answer: {broken or type(broken).__name__}") from broken
-    if answer.is_success:
+        # Of other errors, what they say may name the address.
+        plain = isinstance(broken, httpx.NetworkError | httpx.RemoteProtocolError)
+        told = (plain and str(broken)) or type(broken).__name__
+        raise Unreachable(f"{host} did not answer: {told}") from broken
+    if 200 <= status < 300:
         return
-    told = f"{settings.url} answered {answer.status_code}"
-    if answer.status_code in (408, 425, 429) or answer.is_server_error:
-        raise Unreachable(told)
-    raise EffectFailed(f"{told}, which is final")
+    if status in (408, 425, 429) or status >= 500:
+        raise Unreachable(f"{host} answered {status}")
+    raise EffectFailed(f"{host} answered {status}, which is final")
+
+
+async def _status(
+    url: str, raw: bytes, headers: dict[str, str], transport: httpx.AsyncBaseTransport | None
+) -> int:
+    async with (
+        httpx.AsyncClient(transport=transport, trust_env=False, timeout=None) as client,  # noqa: S113 - bound above
+        # The status is the answer; whatever else comes is not read.
+        client.stream("POST", url, content=raw, headers=headers) as answer,
+    ):
+        return answer.status_code
 
 
 def sign(secret: bytes, message_id: str, timestamp: int, raw: bytes) -> str:

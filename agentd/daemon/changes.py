@@ -23,7 +23,7 @@ from agentd.daemon.settings import Config
 from agentd.errors import ChangedSince, ChangeError, InternalError, NotEditable, Superseded
 from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_bundle, is_stored, path_of
 from agentd.store import changes
-from agentd.store.changes import WRITING
+from agentd.store.changes import CALLING, FILING, WRITING
 from agentd.store.database import Store
 from agentd.tasks.definition import Task
 
@@ -49,7 +49,8 @@ class Changes:
         )
         self._settings = settings
         self.effects = Effects(store, settings, self._roots)
-        self.planned = asyncio.Event()  # set when changes were planned that need no asking
+        # A webhook that nobody answers must not keep notes waiting.
+        self._lanes = {WRITING + FILING: asyncio.Event(), CALLING: asyncio.Event()}
 
     def read_actions(self, raw: Sequence[Mapping[str, Any]], properties: Mapping[str, Any]) -> tuple[Action, ...]:
         """The actions of a task, as the config allows them; raises `BadAction`."""
@@ -94,19 +95,32 @@ class Changes:
         innermost = max((depth for depth, _ in around), default=0)
         return bool(around) and all(apply == "auto" for depth, apply in around if depth == innermost)
 
+    def wake(self) -> None:
+        """Tell that changes were planned that need no asking."""
+        for planned in self._lanes.values():
+            planned.set()
+
     async def run(self) -> None:
         """Take up what a death left, then apply what needs no asking, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for kinds, planned in self._lanes.items():
+                    lanes.create_task(self._apply_all(kinds, planned))
+        except ExceptionGroup as broken:
+            raise broken.exceptions[0] from broken
+
+    async def _apply_all(self, kinds: Sequence[str], planned: asyncio.Event) -> None:
         while True:
-            self.planned.clear()
+            planned.clear()
             # Not at the start alone: the disk of the database may have been full for a while.
-            if taken_up := await self.effects.recover():
+            if taken_up := await self.effects.recover(kinds):
                 log.info("%d changes were taken up again", taken_up)
-            due = await self._store.read(changes.due, datetime.now().astimezone(), BATCH)
+            due = await self._store.read(changes.due, kinds, datetime.now().astimezone(), BATCH)
             for change in due:
                 await self._to_its_end(self._apply(change))
             if not due:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.planned.wait(), IDLE_SECONDS)
+                    await asyncio.wait_for(planned.wait(), IDLE_SECONDS)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a change that was begun come to its end before we stop, if that does not take long."""

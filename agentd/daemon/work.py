@@ -38,7 +38,7 @@ async def process_one(agent: Agent, job: Job) -> None:
         task_hash = agent.hash(task)
         plans = await agent.changes.plan(job, task, document, result)
         await agent.store.write(results.complete, job, agent.owner, task_hash, result, document, now(), plans)
-        agent.changes.planned.set()
+        agent.changes.wake()
         log.info("job %d done: %s on %s in %.1f s", job.id, job.task, job.source, result.seconds)
     except ModelUnavailable as error:
         # Not the job's fault and not its try: it waits until there is a model again.

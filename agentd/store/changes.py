@@ -19,7 +19,9 @@ from agentd.store import retry
 
 _COLUMNS = ", ".join(field.name for field in fields(Change))
 MOVING = ("move", "rename")  # kinds after which the file has another path
+FILING = (*MOVING, "copy")
 WRITING = ("frontmatter", "sidecar", "append")  # kinds that make the bytes of a file
+CALLING = ("webhook", "command", "notify")  # kinds that cannot be taken back
 # The file of a change is ?1; in two halves, each of which has an index.
 _AT = "(target = ?1 OR (target IS NULL AND path = ?1))"
 _OPEN = (ChangeState.APPLYING, ChangeState.UNDOING)
@@ -81,18 +83,19 @@ def find(
     return [_change(row) for row in db.query(sql, [*values, -1 if limit is None else limit])]
 
 
-def due(db: Database, now: datetime, limit: int) -> list[Change]:
-    """Changes to be applied without being asked whose time has come, oldest first."""
+def due(db: Database, kinds: Sequence[str], now: datetime, limit: int) -> list[Change]:
+    """Changes of these kinds to be applied without being asked whose time has come, oldest first."""
     rows = db.query(
-        f"SELECT {_COLUMNS} FROM changes WHERE state = 'planned' AND auto AND not_before <= ? ORDER BY id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM changes WHERE state = 'planned' AND auto AND not_before <= ? "
+        f"AND kind IN ({_names(kinds)}) ORDER BY id LIMIT ?",
         [timestamp(now), limit],
     )
     return [_change(row) for row in rows]
 
 
-def begun(db: Database) -> list[Change]:
-    """Changes in which a death happened: they are to be taken up again, oldest first."""
-    return find(db, states=_OPEN, limit=None)[::-1]
+def begun(db: Database, kinds: Sequence[str]) -> list[Change]:
+    """Changes of these kinds in which a death happened: they are to be taken up again, oldest first."""
+    return [change for change in find(db, states=_OPEN, limit=None) if change.kind in kinds][::-1]
 
 
 def begin(

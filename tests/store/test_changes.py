@@ -11,6 +11,8 @@ from agentd.store.database import Database
 from tests.actions.conftest import plan_changes, tags
 from tests.making import NOW, later
 
+ALL = changes.WRITING + changes.FILING + changes.CALLING
+
 
 @pytest.fixture
 def note(tmp_path: Path) -> Path:
@@ -28,7 +30,7 @@ def test_changes_are_found_by_state_job_time_and_id(db: Database, note: Path) ->
     assert [one.id for one in changes.find(db, job_id=1)] == [second, first]
     assert changes.find(db, job_id=2) == changes.find(db, since=later(1)) == []
     assert changes.count_states(db)[ChangeState.PLANNED] == 1
-    assert [one.id for one in changes.due(db, NOW, 9)] == [second]
+    assert [one.id for one in changes.due(db, ALL, NOW, 9)] == [second]
     with pytest.raises(NotFound, match="there is no change 9"):
         changes.get(db, 9)
 
@@ -41,7 +43,7 @@ def test_a_webhook_that_does_not_answer_is_tried_five_times_with_growing_pauses(
         change = changes.get(db, change_id)
         assert changes.fail(db, change, Unreachable("down"), NOW, 0.0) is ChangeState.PLANNED
         pauses.append(changes.get(db, change_id).not_before)
-        assert changes.due(db, NOW, 9) == []
+        assert changes.due(db, ALL, NOW, 9) == []
     assert pauses == sorted(set(pauses))
     changes.begin(db, change_id, target=None, before=None, before_digest=None, after=None, mtime_ns=None)
     assert changes.fail(db, changes.get(db, change_id), Unreachable("down"), NOW, 0.0) is ChangeState.FAILED
