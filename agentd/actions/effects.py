@@ -243,7 +243,9 @@ class Effects:
             case "command":
                 command = self._named(self._settings.commands, details["run"], "command")
                 await asyncio.to_thread(programs.run, command, await self._message(change))
-            case "notify" if self._settings.notifications == "on":
+            case "notify":
+                if self._settings.notifications == "off":
+                    raise Superseded("notifications are off in the config")
                 await asyncio.to_thread(programs.notify, details["title"], details["text"])
 
     async def _message(self, change: Change) -> dict[str, Any]:

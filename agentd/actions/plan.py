@@ -105,6 +105,8 @@ def _details(
         case definition.Webhook():
             return {"to": action.to}
         case definition.Notify():
+            if settings.notifications == "off":
+                return None
             shown = template.fill(action.title, values.in_line), template.fill(action.text, values.in_line)
             return {"title": shown[0][:_DESKTOP_TEXT], "text": shown[1][:_DESKTOP_TEXT]}
         case definition.Command():

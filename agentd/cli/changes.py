@@ -1,5 +1,6 @@
 """`agentd changes`: what results would do and what they did, seen, applied, undone and refused."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -16,10 +17,11 @@ from agentd.cli.render import plain, print_json, print_table, state_text
 from agentd.cli.results import parse_since
 from agentd.cli.text import local_time, printable, short_source
 from agentd.daemon.agent import Agent
+from agentd.daemon.lock import hold
 from agentd.daemon.requests import Requests
-from agentd.errors import AgentdError, NotRunning
+from agentd.errors import AgentdError, ChangeError, NotRunning
 from agentd.paths import find_paths
-from agentd.records import ChangeState
+from agentd.records import Change, ChangeState
 from agentd.store import changes as store_changes
 
 _STATES = click.Choice([state.value for state in ChangeState])
@@ -81,11 +83,11 @@ def list_changes(
 def show(change_id: int, as_json: bool) -> None:
     """Show one change whole, with its diff."""
 
-    async def load(agent: Agent) -> tuple[ChangeShape, list[str], list[str]]:
+    async def load(agent: Agent) -> tuple[ChangeShape, list[str], str, list[str]]:
         change = await agent.store.read(store_changes.get, change_id)
-        return change_shape(change), await agent.changes.diff(change), await agent.changes.drift(change)
+        return change_shape(change), *await _diff(agent, change), await agent.changes.drift(change)
 
-    change, diff, drift = with_agent(load)
+    change, diff, problem, drift = with_agent(load)
     if as_json:
         print_json({**change, "diff": diff, "drift": drift})
         return
@@ -95,7 +97,7 @@ def show(change_id: int, as_json: bool) -> None:
         ("kind", change["kind"]),
         ("file", change["path"]),
         ("what", _what(change)),
-        ("error", change["error"] or ""),
+        ("error", change["error"] or problem),
         ("next", change["hint"] or ""),
         *((name, local_time(str(change[name]))) for name in ("created", "applied", "undone") if change[name]),
     ]
@@ -154,9 +156,12 @@ def _steer(
     everything: bool,
     dry_run: bool,
 ) -> None:
-    if not change_ids and job_id is None and since is None and not everything:
+    filtered = job_id is not None or since is not None or everything
+    if not change_ids and not filtered:
         raise click.UsageError(f"say which changes to {what}: IDs, --job ID, --since TIME or --all")
-    ids = list(change_ids) or _find(what, job_id, since)
+    if change_ids and filtered:
+        raise click.UsageError("say either IDs or --job, --since and --all, not both")
+    ids = with_agent(partial(_find, what=what, ids=change_ids, job_id=job_id, since=since))
     if not ids:
         click.echo(f"nothing to {what}", err=True)
         return
@@ -177,16 +182,31 @@ def _steer(
         ctx.exit(1)
 
 
-def _find(what: str, job_id: int | None, since: datetime | None) -> list[int]:
+async def _find(
+    agent: Agent, *, what: str, ids: Sequence[int], job_id: int | None, since: datetime | None
+) -> list[int]:
     """The changes that are meant, in the order in which they are to be done."""
+    if ids:
+        found = [await agent.store.read(store_changes.get, change_id) for change_id in dict.fromkeys(ids)]
+    else:
+        found = await agent.store.read(
+            store_changes.find, states=[_MEANT[what]], job_id=job_id, since=since, limit=None
+        )
+    if what != "undo":
+        return sorted(change.id for change in found)
+    if not ids:
+        found = _undoable(found)
+    # What was done last stands on top.
+    return [change.id for change in sorted(found, key=lambda change: (change.applied or "", change.id))[::-1]]
 
-    async def load(agent: Agent) -> list[int]:
-        states = [_MEANT[what]]
-        found = await agent.store.read(store_changes.find, states=states, job_id=job_id, since=since, limit=None)
-        return [change.id for change in found]
 
-    newest_first = with_agent(load)
-    return newest_first if what == "undo" else newest_first[::-1]
+def _undoable(found: Sequence[Change]) -> list[Change]:
+    """Those that can be taken back; the others are told."""
+    told = Counter(change.kind for change in found if change.kind in store_changes.CALLING)
+    if told:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in told.items())
+        click.echo(f"cannot be taken back, and stay: {kinds}", err=True)
+    return [change for change in found if change.kind not in store_changes.CALLING]
 
 
 def _each(ids: Sequence[int], what: str) -> Iterator[tuple[int, ChangeShape | AgentdError]]:
@@ -203,24 +223,36 @@ def _each(ids: Sequence[int], what: str) -> Iterator[tuple[int, ChangeShape | Ag
 
 
 async def _alone(agent: Agent, ids: Sequence[int], what: str) -> list[tuple[int, ChangeShape | AgentdError]]:
-    await agent.changes.effects.recover()
     done: list[tuple[int, ChangeShape | AgentdError]] = []
-    for change_id in ids:
-        try:
-            done.append((change_id, await Requests(agent, {}).steer_change(change_id, what)))
-        except AgentdError as error:
-            done.append((change_id, error))
+    # No two may be at it: what one has begun, the other would take up as if that had died.
+    with hold(agent.paths.lock):
+        await agent.changes.effects.recover()
+        for change_id in ids:
+            try:
+                done.append((change_id, await Requests(agent, {}).steer_change(change_id, what)))
+            except AgentdError as error:
+                done.append((change_id, error))
     return done
 
 
 def _show_all(ids: Sequence[int]) -> None:
-    async def load(agent: Agent) -> list[tuple[ChangeShape, list[str]]]:
+    async def load(agent: Agent) -> list[tuple[ChangeShape, list[str], str]]:
         found = [await agent.store.read(store_changes.get, change_id) for change_id in ids]
-        return [(change_shape(change), await agent.changes.diff(change)) for change in found]
+        return [(change_shape(change), *await _diff(agent, change)) for change in found]
 
-    for change, diff in with_agent(load):
+    for change, diff, problem in with_agent(load):
         click.echo(f"change {change['id']}: {printable(_line(change))}")
+        if problem:
+            click.echo(f"cannot be made: {printable(problem)}", err=True)
         _print_diff(diff)
+
+
+async def _diff(agent: Agent, change: Change) -> tuple[list[str], str]:
+    """The diff of a change, or why there is none."""
+    try:
+        return await agent.changes.diff(change), ""
+    except ChangeError as error:
+        return [], error.message
 
 
 def _print_diff(diff: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ def split_front_matter(text: str, source: str) -> tuple[str, str, int]:
     """The front matter, the text after it, and the line of the file on which that begins.
 
     A first line of `---` opens front matter when a key follows; otherwise it is a rule and belongs to the text.
-    Between the two may be comments and blank lines where the header has an end. Raises `UnclosedFrontMatter` where the header has no end.
+    Between the two may be comments and blank lines where the header has an end. Raises `UnclosedFrontMatter` where
+    it has none.
     """
     lines = split_lines(text)
     if not lines or lines[0].rstrip() != "---":
