@@ -6,11 +6,13 @@ Pages that are pictures go through `ocr`.
 """
 
 import ctypes
+import itertools
 import re
+import statistics
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -27,6 +29,18 @@ _ACCENTS = dict(zip("´`¨ˆ˜¸ˇ˚", "\u0301\u0300\u0308\u0302\u0303\u0327\u03
 _ACCENTED = re.compile(f"([{''.join(_ACCENTS)}])(\\w)")
 _LINE_GAP = 3.0  # heights between two lines of one block, at most
 _OVERLAP = 0.25  # of its height, by which a line may stand lower than the one above it
+_STEP = 0.4  # heights by which a letter may stand higher or lower than the one before it
+_TURNED = 0.1  # radians from which text that steps along is turned
+_SMALLER = 0.85  # of its neighbour's height: below, one of them is an exponent or an index
+_APART = 0.15  # heights between two letters beyond which there is a space between them
+_TOGETHER = 0.13  # heights below which there is none, where
+_SPREAD = 0.05  # heights are between all letters of the line, give or take as much
+_SPACE = 32
+_IDEOGRAPHS = 0x2E80  # from here on, scripts that need no spaces
+
+_TextPage: TypeAlias = "ctypes._Pointer[ctypes.Structure]"
+_Box = tuple[float, float, float, float]  # left, bottom, right, top, in points from below
+_Glyph = tuple[int, _Box | None, int]  # code unit, where it stands, its index
 
 
 @dataclass(slots=True)
@@ -38,7 +52,7 @@ class _Block:
     bottom: float
     right: float
     top: float
-    last: tuple[float, float, float, float]  # of the last line: left, bottom, right, top
+    last: _Box  # of the last line
 
     def is_above(self, other: "_Block") -> bool:
         """Whether all of this stands over `other` in the same column."""
@@ -98,7 +112,7 @@ def _page_text(page: pypdfium2.PdfPage) -> str:
     return _ACCENTED.sub(_compose, _CONTROL.sub("", text))
 
 
-def _blocks(textpage: "ctypes._Pointer[ctypes.Structure]") -> list[_Block]:
+def _blocks(textpage: _TextPage) -> list[_Block]:
     """The lines of a page in the order of drawing, together where one follows below or beside the other."""
     blocks: list[_Block] = []
     for text, (left, bottom, right, top) in _lines(textpage):
@@ -126,7 +140,7 @@ def in_reading_order(blocks: Sequence[_Block]) -> list[str]:
     return lines
 
 
-def _continues(above: tuple[float, float, float, float], line: tuple[float, float, float, float]) -> bool:
+def _continues(above: _Box, line: _Box) -> bool:
     left, bottom, right, top = line
     height = above[3] - above[1]
     if abs((bottom + top) - (above[1] + above[3])) < height and left >= above[2] - 1:
@@ -139,28 +153,70 @@ def _share_column(left: float, right: float, other_left: float, other_right: flo
     return min(right, other_right) > max(left, other_left)
 
 
-def _lines(textpage: "ctypes._Pointer[ctypes.Structure]") -> list[tuple[str, tuple[float, float, float, float]]]:
-    """Every line that was drawn with the rectangle of its first, middle and last character."""
-    lines: list[tuple[str, tuple[float, float, float, float]]] = []
-    units: list[int] = []
-    indexes: list[int] = []
+def _lines(textpage: _TextPage) -> Iterator[tuple[str, _Box]]:
+    """Every line that was drawn, with the rectangle of its first, middle and last character."""
+    glyphs: list[_Glyph] = []
     for index in range(pdfium.FPDFText_CountChars(textpage) + 1):
         unit = pdfium.FPDFText_GetUnicode(textpage, index) or 10  # past the end it is 0
         if unit not in (10, 13):
-            units.append(unit)
-            indexes.append(index)
+            glyphs.append((unit, _box(textpage, index), index))
             continue
-        if units:
-            ends = (indexes[0], indexes[len(indexes) // 2], indexes[-1])
-            boxes = [box for at in dict.fromkeys(ends) if (box := _box(textpage, at))]
+        for line in _cut_at_steps(textpage, glyphs):
+            boxes = [box for _, box, _ in (line[0], line[len(line) // 2], line[-1]) if box]
             if boxes:
                 lefts, bottoms, rights, tops = zip(*boxes, strict=True)
-                lines.append((_text(units), (min(lefts), min(bottoms), max(rights), max(tops))))
-        units, indexes = [], []
-    return lines
+                yield _space_out(textpage, line), (min(lefts), min(bottoms), max(rights), max(tops))
+        glyphs = []
 
 
-def _box(textpage: "ctypes._Pointer[ctypes.Structure]", index: int) -> tuple[float, float, float, float] | None:
+def _cut_at_steps(textpage: _TextPage, glyphs: Sequence[_Glyph]) -> Iterator[Sequence[_Glyph]]:
+    """A line in two where letters of one size step up or down, as from cell to cell of a table."""
+    start = 0
+    before: _Box | None = None
+    for at, (unit, box, index) in enumerate(glyphs):
+        if not box or box[3] <= box[1] or unit == _SPACE:
+            continue
+        height = box[3] - box[1]
+        if before and abs(box[1] - before[1]) > _STEP * height:
+            alike = _SMALLER * height < before[3] - before[1] < height / _SMALLER
+            if alike and abs(pdfium.FPDFText_GetCharAngle(textpage, index)) < _TURNED:
+                yield glyphs[start:at]
+                start = at
+        before = box
+    if start < len(glyphs):
+        yield glyphs[start:]
+
+
+def _space_out(textpage: _TextPage, line: Sequence[_Glyph]) -> str:
+    """The text of a line, with a space wherever its letters stand apart and no guessed one where they do not.
+
+    PDFium guesses by the widths of spaces in fonts, which go wrong where every word or letter is placed by itself.
+    """
+    seen = [(at, box) for at, (unit, box, _) in enumerate(line) if unit != _SPACE and box and box[3] > box[1]]
+    units = [unit for unit, _, _ in line]
+    if len(seen) < 2 or abs(seen[0][1][1] - seen[-1][1][1]) > seen[0][1][3] - seen[0][1][1]:
+        return _text(units)  # turned text
+    gaps = [
+        (at, other_at - at > 1, (other[0] - box[2]) / (box[3] - box[1]))
+        for (at, box), (other_at, other) in itertools.pairwise(seen)
+    ]
+    if not any(_SPREAD < gap < _TOGETHER if spaced else gap > _APART for _, spaced, gap in gaps):
+        return _text(units)
+    usual = statistics.median(gap for _, _, gap in gaps)
+    for at, spaced, gap in reversed(gaps):
+        if not spaced and gap > _APART + max(usual, 0.0) and max(units[at], units[at + 1]) < _IDEOGRAPHS:
+            units.insert(at + 1, _SPACE)
+        elif (
+            spaced
+            and _SPREAD < gap < _TOGETHER
+            and abs(gap - usual) < _SPREAD
+            and pdfium.FPDFText_IsGenerated(textpage, line[at + 1][2]) == 1
+        ):
+            del units[at + 1]
+    return _text(units)
+
+
+def _box(textpage: _TextPage, index: int) -> _Box | None:
     box = pdfium.FS_RECTF()
     if not pdfium.FPDFText_GetLooseCharBox(textpage, index, box):
         return None

@@ -1,6 +1,7 @@
 """Small documents of every kind, made from nothing but what their formats ask for."""
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ ODF = (
     'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"'
 )
 RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+_ESCAPED = re.compile(rb"[\\()]")
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
@@ -109,8 +111,11 @@ def xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> None:
     workbook.save(path)
 
 
-def pdf(pages: Sequence[Sequence[tuple[float, float, str]]]) -> bytes:
-    """A PDF of pages, each a list of (x, y, text) in the order of drawing; a page without text is a picture."""
+def pdf(pages: Sequence[Sequence[tuple[float, float, str]] | bytes]) -> bytes:
+    """A PDF of pages: each a list of (x, y, text) in the order of drawing, or operators within one text object.
+
+    A page without text is a picture.
+    """
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [%s] /Count %d >>"
@@ -118,9 +123,13 @@ def pdf(pages: Sequence[Sequence[tuple[float, float, str]]]) -> bytes:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for number, page in enumerate(pages):
-        drawn = b"".join(
-            b"BT /F1 12 Tf %g %g Td (%s) Tj ET\n" % (x, y, text.encode("latin-1")) for x, y, text in page
-        )
+        if isinstance(page, bytes):
+            drawn = b"BT /F1 12 Tf 72 700 Td %s ET\n" % page
+        else:
+            drawn = b"".join(
+                b"BT /F1 12 Tf %g %g Td (%s) Tj ET\n" % (x, y, _ESCAPED.sub(rb"\\\g<0>", text.encode("latin-1")))
+                for x, y, text in page
+            )
         if not page:
             # An inline picture of one grey point over the whole page.
             drawn = b"q 600 0 0 800 0 0 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI Q\n"

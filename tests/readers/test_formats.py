@@ -74,6 +74,26 @@ def test_columns_of_a_pdf_stay_apart(reader: Reader, tmp_path: Path) -> None:
     assert document.text.split("\n") == [f"left {n}" for n in range(3)] + [f"right {n}" for n in range(3)]
 
 
+SPACING = {
+    # Between words the next letter was drawn further right, without a space: what groff makes.
+    b"(resolv) Tj 32 0 Td 2.85 Tc (et) Tj 0 Tc 12.86 0 Td (his) Tj": "resolve this",
+    # Every letter was placed by itself, as listings do: what stands between letters is no space.
+    b"[(b)-150(u)-150(f)-150(f)-150(e)-150(r)-700(b)-150(y)-150(t)-150(e)] TJ": "buffer byte",
+    # One cell of a table ends where the next, of two lines, begins.
+    b"(ifupdown-stable) Tj 85 7 Td (tool) Tj 0 -14 Td (for networks) Tj": "ifupdown-stable\ntool\nfor networks",
+    # An index stands lower and smaller, and belongs to its line.
+    b"(H) Tj /F1 7 Tf 8.7 -2 Td (2) Tj /F1 12 Tf 4 2 Td (O is water) Tj": "H2O is water",
+    b"0 1 -1 0 72 500 Tm (Turned text is read too) Tj": "Turned text is read too",
+}
+
+
+@pytest.mark.parametrize(("drawn", "text"), SPACING.items(), ids=SPACING.values())
+def test_words_of_a_pdf_are_told_by_where_their_letters_stand(
+    reader: Reader, tmp_path: Path, drawn: bytes, text: str
+) -> None:
+    assert read(reader, tmp_path, "a.pdf", making.pdf([drawn])).text == text
+
+
 @pytest.mark.skipif(ocr.find_program() is not None, reason="tesseract is installed")
 def test_a_scanned_pdf_is_named_where_nothing_can_read_it(reader: Reader, tmp_path: Path) -> None:
     with pytest.raises(NoTextLayer, match="its 2 pages are pictures, and tesseract") as refused:
