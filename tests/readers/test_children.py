@@ -69,6 +69,7 @@ def test_a_child_that_dies_of_a_file_is_named_and_the_next_file_is_read(page: Pa
         read(pool, page)
         (child,) = reader_children()
         child.suspend()
+        (taken,) = pool._idle
         failed: list[str] = []
 
         def ask() -> None:
@@ -78,6 +79,7 @@ def test_a_child_that_dies_of_a_file_is_named_and_the_next_file_is_read(page: Pa
 
         asking = threading.Thread(target=ask)
         asking.start()
+        wait_for(lambda: taken.files == 2, what="a child that was asked")
         child.send_signal(signal.SIGKILL)
         asking.join(30)
         assert failed
