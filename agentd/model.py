@@ -3,7 +3,8 @@
 A task run or an ask gets a `Model`; which engine, process or machine stands behind it is not known here.
 """
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from agentd.records import Priority
 WORDS_OF = "x-words-of"
 # … and a list of choices (`items: {enum}`) to the order of these, each at most once.
 IN_ORDER = "x-in-order"
+# The numbers of an embedding, as numpy names them: 16 bits are enough to compare by.
+VECTOR_TYPE = "<f2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,24 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Texts as vectors: the closer two point in one direction, the more alike the texts are."""
+
+    # Of each text its numbers as VECTOR_TYPE, together of length 1; empty for a text that points nowhere.
+    vectors: tuple[bytes, ...]
+    tokens: int  # of all texts
+
+    def to_wire(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"vectors": [base64.b64encode(one).decode() for one in self.vectors], "tokens": self.tokens}
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> "Embeddings":
+        """Rebuild what `to_wire` made."""
+        return cls(tuple(base64.b64decode(one) for one in wire["vectors"]), wire["tokens"])
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceMemory:
     """What a loaded model takes of one device, in bytes, as llama.cpp reported it."""
 
@@ -88,6 +109,7 @@ class ModelInfo:
     weights: str = ""  # which weights run, and why, where it is not the file as it is
     notes: tuple[str, ...] = ()  # what had to be made smaller to fit, and why
     fake: bool = False
+    vector: int = 0  # numbers of an embedding; 0 for a model that writes text
 
     @property
     def label(self) -> str:
@@ -134,3 +156,16 @@ class Model(Protocol):
 
         What `decide` names is scored first, over all its choices, and stands in the answer with the others.
         """
+
+
+class Embedder(Protocol):
+    """A model that turns texts into vectors. Every method raises `EngineError` where the engine fails."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is loaded; raises `ModelUnavailable` while nothing is."""
+
+    async def embed(
+        self, texts: Sequence[str], priority: Priority = Priority.TRIGGERED, seconds: float = 300.0
+    ) -> Embeddings:
+        """The vector of each text, however long it is; within so many seconds of work."""

@@ -12,6 +12,7 @@ end of the socket closes, it ends at once, even inside llama.cpp.
                                                     and started again with its first step,
                                                     {id, type: text, text}… if streamed,
                                                     {id, type: done, value} or {id, type: error, error}
+    {id, op: embed, texts, …}                       the same without text, where the model is for embeddings
     {id, op: render | check, …}                     started, then done or error
     {id, op: cancel}                                the request ends with the error `cancelled`
                                                     {type: load, load} once a second while it works, once after
@@ -27,14 +28,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agentd.engine.choice import Choice
-from agentd.engine.settings import FAKE, ModelSettings
+from agentd.engine.settings import EMBEDDINGS, FAKE, ModelSettings
 from agentd.engine.step import News
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, ModelUnavailable
 from agentd.frames import BrokenFrame, Frame, encode, receive_frame
 from agentd.model import Load, Message, ModelInfo, Rendered, Request
 from agentd.records import Priority
@@ -52,6 +53,20 @@ class Backend(Protocol):
     def busy(self) -> bool:
         """Whether there is anything to do."""
 
+    def cancel(self, number: int) -> list[News]:
+        """End a request at once."""
+
+    def step(self) -> list[News]:
+        """Evaluate one batch, and tell what became of whom."""
+
+    def load(self) -> Load:
+        """What it is doing."""
+
+
+@runtime_checkable
+class Writer(Backend, Protocol):
+    """One that writes text."""
+
     def render(self, request: Request) -> Rendered:
         """The exact prompt of a request."""
 
@@ -61,14 +76,13 @@ class Backend(Protocol):
     def add(self, number: int, request: Request) -> None:
         """Take a request in; raises `EngineError` where it can never be answered."""
 
-    def cancel(self, number: int) -> list[News]:
-        """End a request at once."""
 
-    def step(self) -> list[News]:
-        """Evaluate one batch, and tell what became of whom."""
+@runtime_checkable
+class Embedder(Backend, Protocol):
+    """One that makes embeddings."""
 
-    def load(self) -> Load:
-        """What it is doing."""
+    def embed(self, number: int, texts: Sequence[str], priority: Priority, seconds: float) -> None:
+        """Take a request in."""
 
 
 class Child:
@@ -132,19 +146,24 @@ class Child:
         if frame["op"] != "cancel":
             self._send({"id": number, "type": "started"})
         match frame["op"]:
-            case "generate":
+            case "generate" if isinstance(backend, Writer):
                 backend.add(number, _request(frame))
                 if frame["stream"]:
                     self._streamed.add(number)
                 self._send({"id": number, "type": "waiting"})
+            case "embed" if isinstance(backend, Embedder):
+                backend.embed(number, frame["texts"], Priority(frame["priority"]), frame["seconds"])
+                self._send({"id": number, "type": "waiting"})
             case "cancel":
                 for news in backend.cancel(number):
                     self._tell(news)
-            case "render":
+            case "render" if isinstance(backend, Writer):
                 self._done(number, dataclasses.asdict(backend.render(_request(frame))))
-            case "check":
+            case "check" if isinstance(backend, Writer):
                 backend.check_schema(frame["schema"])
                 self._done(number, None)
+            case other:
+                raise ModelUnavailable(f"this model is not for that: {other}", hint="agentd model list")
 
     def _done(self, number: int, value: Any) -> None:
         self._send({"id": number, "type": "done", "value": value})
@@ -156,6 +175,8 @@ class Child:
             self._send({"id": news.number, "type": "text", "text": news.text})
         if news.done:
             self._done(news.number, dataclasses.asdict(news.done))
+        if news.vectors:
+            self._done(news.number, news.vectors.to_wire())
         if news.error:
             self._send({"id": news.number, "type": "error", "error": news.error.to_wire()})
         if news.done or news.error:
@@ -172,9 +193,13 @@ class Child:
 def _load(first: Frame, on_convert: Callable[[float], None], hurry: threading.Event) -> Backend:
     settings = ModelSettings.model_validate(first["settings"])
     if settings.path == FAKE:
-        from agentd.engine.fake import FakeModel
+        from agentd.engine.fake import FakeEmbedder, FakeModel
 
-        return FakeModel(settings)
+        return FakeEmbedder(settings) if settings.use == EMBEDDINGS else FakeModel(settings)
+    if settings.use == EMBEDDINGS:
+        from agentd.engine.embedding import EmbeddingModel
+
+        return EmbeddingModel(settings)
     from agentd.engine.local import LocalModel
 
     return LocalModel(

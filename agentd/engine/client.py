@@ -11,16 +11,17 @@ import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from agentd.engine import process, weights
 from agentd.engine.choice import Choice
 from agentd.engine.process import EngineProcess
-from agentd.engine.settings import FAKE, ModelSettings
+from agentd.engine.settings import EMBEDDINGS, FAKE, ModelSettings
 from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable
 from agentd.frames import Frame
-from agentd.model import Generation, Load, Message, ModelInfo, OnText, Rendered, Request
+from agentd.model import Embeddings, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 from agentd.records import Priority
 
 log = logging.getLogger("agentd.engine")
@@ -35,7 +36,10 @@ State = Literal["loading", "loaded", "failed", "unloaded"]
 
 
 class EngineClient:
-    """A `Model` in a process of its own. Use one `run` task for its life."""
+    """A `Model`, or an `Embedder`, in a process of its own. Use one `run` task for its life.
+
+    One for embeddings is not loaded before somebody needs it.
+    """
 
     def __init__(
         self, name: str, settings: ModelSettings, *, choice: Choice | None = None, folder: Path | None = None
@@ -50,7 +54,8 @@ class EngineClient:
         self._child: EngineProcess | None = None
         self._info: ModelInfo | None = None  # what was loaded last
         self._wanted = asyncio.Event()  # there should be a child
-        self._wanted.set()
+        if settings.use != EMBEDDINGS:
+            self._wanted.set()
         self._ready = asyncio.Event()  # a model is loaded, and takes new work
         self._tried = (
             asyncio.Event()
@@ -162,6 +167,13 @@ class EngineClient:
         """Answer a request. Cancelling the awaiting task cancels it in the child too."""
         frame = {"op": "generate", "stream": on_text is not None, **_fields(request)}
         return Generation(**await self._ask(frame, on_text))
+
+    async def embed(
+        self, texts: Sequence[str], priority: Priority = Priority.TRIGGERED, seconds: float = 300.0
+    ) -> Embeddings:
+        """The vector of each text. Cancelling the awaiting task cancels it in the child too."""
+        frame = {"op": "embed", "texts": list(texts), "priority": int(priority), "seconds": seconds}
+        return Embeddings.from_wire(await self._ask(frame))
 
     async def run(self) -> None:
         """Keep a child alive while one is wanted, until cancelled."""

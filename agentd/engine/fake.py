@@ -8,15 +8,31 @@ import json
 import math
 import re
 import time
+import zlib
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from agentd.engine.constraint import compile_schema
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.engine.step import News
 from agentd.errors import BadSchema, Cancelled, TooLong
-from agentd.model import IN_ORDER, WORDS_OF, Generation, Load, ModelInfo, Rendered, Request
+from agentd.model import (
+    IN_ORDER,
+    VECTOR_TYPE,
+    WORDS_OF,
+    Embeddings,
+    Generation,
+    Load,
+    ModelInfo,
+    Rendered,
+    Request,
+)
+from agentd.records import Priority
 
 CONTEXT = 8192
+VECTOR = 64  # numbers
 _WORD = "fake"
 
 
@@ -92,6 +108,59 @@ class FakeModel:
             seconds=time.monotonic() - started,
             probabilities=_even(request),
         )
+
+
+class FakeEmbedder:
+    """Looks like `embedding.EmbeddingModel`: texts are alike as far as they share words."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.info = ModelInfo(
+            path=FAKE,
+            description="vectors of counted words, no model",
+            sha256="",
+            context=CONTEXT if settings.context == "auto" else settings.context,
+            kv_cache="none",
+            gpu_layers=0,
+            layers=0,
+            gpu_in_build=False,
+            fake=True,
+            vector=VECTOR,
+        )
+        self._waiting: dict[int, tuple[Priority, Sequence[str]]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits."""
+        return bool(self._waiting)
+
+    def embed(self, number: int, texts: Sequence[str], priority: Priority, seconds: float) -> None:
+        """Keep a request for the next step."""
+        self._waiting[number] = priority, texts
+
+    def cancel(self, number: int) -> list[News]:
+        """Forget a request."""
+        return [News(number, error=Cancelled())] if self._waiting.pop(number, None) else []
+
+    def step(self) -> list[News]:
+        """Answer the most urgent request."""
+        if not self._waiting:
+            return []
+        number = min(self._waiting, key=lambda number: (self._waiting[number][0], number))
+        _, texts = self._waiting.pop(number)
+        words = sum(len(text.split()) for text in texts)
+        return [News(number, started=True, vectors=Embeddings(tuple(map(word_vector, texts)), words))]
+
+    def load(self) -> Load:
+        """What waits."""
+        return Load(waiting=len(self._waiting))
+
+
+def word_vector(text: str) -> bytes:
+    """A text's words, each counted in one of `VECTOR` places, at length 1; empty for a text without any."""
+    counts = np.zeros(VECTOR)
+    for word in re.findall(r"\w+", text.lower()):
+        counts[zlib.crc32(word.encode()) % VECTOR] += 1
+    return (counts / np.linalg.norm(counts)).astype(VECTOR_TYPE).tobytes() if counts.any() else b""
 
 
 def _even(request: Request) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from agentd.engine import schedule
 from agentd.engine.architecture import Architecture, read_architecture
@@ -18,13 +19,14 @@ from agentd.engine.fit import Plan, fit, smaller
 from agentd.engine.llama.build import build_identity
 from agentd.engine.llama.context import LlamaContext, Shape
 from agentd.engine.llama.devices import devices
+from agentd.engine.llama.embedding import EmbeddingContext
 from agentd.engine.llama.header import read_header
 from agentd.engine.llama.log import LogTail
 from agentd.engine.llama.model import LlamaModel, gpu_in_build
 from agentd.engine.prefix import Prefixes
 from agentd.engine.prefix_file import Identity, PrefixFolder
 from agentd.engine.repack import OnProgress, converted
-from agentd.engine.settings import ModelSettings
+from agentd.engine.settings import KvCache, ModelSettings
 from agentd.engine.threads import Threads, usable_cores
 from agentd.engine.weights import checksum, find_weights
 from agentd.errors import ModelUnavailable
@@ -33,6 +35,7 @@ from agentd.model import ModelInfo
 log = logging.getLogger("agentd.engine")
 
 PREFIX_SHARE = 4  # of the cells, one in so many may hold prefixes
+AUTO_WINDOW = 512  # tokens of a text that are embedded as one piece: a few paragraphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def load(
     header = read_header(running.path, tail)
     architecture = read_architecture(header.pairs, header.tensors, header.vocabulary)
     plan = fit(architecture, devices(), settings, choice, usable_cores())
-    opened = _open(running.path, plan, architecture, tail)
+    opened = _open(running.path, plan, architecture, tail, _open_context)
     model, context, plan = opened.model, opened.context, opened.plan
     info = ModelInfo(
         path=str(path),
@@ -132,23 +135,85 @@ def find_running(
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class LoadedEmbedder:
+    """A model for embeddings in memory, ready for texts."""
+
+    info: ModelInfo
     model: LlamaModel
-    context: LlamaContext
+    context: EmbeddingContext
+    threads: Threads | None  # None where the config fixes their number
+
+
+def load_embedder(settings: ModelSettings) -> LoadedEmbedder:
+    """Load a model that makes embeddings; raises `ModelUnavailable`."""
+    path = find_weights(settings)
+    sha256 = checksum(settings, path).sha256
+    tail = LogTail()
+    header = read_header(path, tail)
+    architecture = read_architecture(header.pairs, header.tensors, header.vocabulary)
+    window = min(architecture.trained_context, AUTO_WINDOW) if settings.context == "auto" else settings.context
+    # Each step is on its own, so one request with a cache of full precision is all there is to fit.
+    alone = {"use": "text", "context": window, "parallel": 1, "kv_cache": KvCache(k="f16", v="f16")}
+    plan = fit(architecture, devices(), settings.model_copy(update=alone), None, usable_cores())
+    pooling = header.pairs.get(f"{architecture.name}.pooling_type", "")
+
+    def open_context(model: LlamaModel, plan: Plan, tail: LogTail) -> EmbeddingContext:
+        return EmbeddingContext(model, plan.context, plan.threads, pooling, tail)
+
+    opened = _open(path, plan, architecture, tail, open_context, embeddings=True)
+    model, context, plan = opened.model, opened.context, opened.plan
+    info = ModelInfo(
+        path=str(path),
+        description=model.description,
+        sha256=sha256,
+        context=context.window,
+        kv_cache="f16/f16" if context.caches else "none",
+        gpu_layers=opened.offloaded,
+        layers=model.layers,
+        gpu_in_build=gpu_in_build(),
+        memory=measured(opened.buffers | tail.buffers()),
+        notes=plan.notes,
+        vector=context.size,
+    )
+    return LoadedEmbedder(info, model, context, Threads(plan.threads) if settings.threads == "auto" else None)
+
+
+class _Context(Protocol):
+    """Either kind of context."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+ContextT = TypeVar("ContextT", bound=_Context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened(Generic[ContextT]):
+    model: LlamaModel
+    context: ContextT
     plan: Plan  # that it was loaded by in the end
     offloaded: int  # layers
     buffers: dict[tuple[str, str], int]  # of the weights
 
 
-def _open(path: Path, plan: Plan, architecture: Architecture, tail: LogTail) -> _Opened:
+def _open(
+    path: Path,
+    plan: Plan,
+    architecture: Architecture,
+    tail: LogTail,
+    open_context: Callable[[LlamaModel, Plan, LogTail], ContextT],
+    *,
+    embeddings: bool = False,
+) -> _Opened[ContextT]:
     """Load by the plan, or by smaller ones where the memory was not enough after all."""
     while True:
         tail.clear()
         model = None
         try:
-            model = LlamaModel(path, tail, gpu_layers=plan.gpu_layers)
+            model = LlamaModel(path, tail, gpu_layers=plan.gpu_layers, embeddings=embeddings)
             offloaded, buffers = tail.offloaded(), tail.buffers()  # opening a context clears the log
-            return _Opened(model, LlamaContext(model, _shape(plan), tail), plan, offloaded, buffers)
+            return _Opened(model, open_context(model, plan, tail), plan, offloaded, buffers)
         except ModelUnavailable as error:
             if model:
                 model.close()
@@ -159,6 +224,7 @@ def _open(path: Path, plan: Plan, architecture: Architecture, tail: LogTail) -> 
             plan = next_plan
 
 
-def _shape(plan: Plan) -> Shape:
+def _open_context(model: LlamaModel, plan: Plan, tail: LogTail) -> LlamaContext:
     outputs = schedule.most_outputs(plan.batch, plan.sequences)
-    return Shape(plan.cells, plan.sequences, plan.batch, plan.kv_cache, plan.threads, outputs)
+    shape = Shape(plan.cells, plan.sequences, plan.batch, plan.kv_cache, plan.threads, outputs)
+    return LlamaContext(model, shape, tail)

@@ -1,14 +1,18 @@
 """The `models` section of the config: which model, and how it is held in memory."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from agentd.config import Duration, Section, Size, parse_path
 
 STARTER = "starter"
 FAKE = "fake"
+
+EMBEDDINGS = "embeddings"
+# What only a model that writes text has: an embedding is made anew of each piece, and nothing of it is kept.
+_OF_TEXT = ("parallel", "kv_cache", "repack")
 
 # What llama.cpp takes for its cache, by the names it uses itself (common/arg.cpp, kv_cache_types).
 KvType = Literal["auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
@@ -39,10 +43,16 @@ class ModelSettings(Section):
         description="A GGUF file; `starter` for the small model of agentd[starter]; `fake` for a scripted one "
         "that needs no weights.",
     )
+    use: Literal["text", "embeddings"] = Field(
+        "text",
+        description="What the model is for: `text` for tasks and questions, `embeddings` to find the tagged notes "
+        "that mean the same as a new one. One model may be for embeddings; it does no tasks.",
+    )
     context: StrictInt | Literal["auto"] = Field(
         "auto",
         description="Tokens that one request may take, prompt and answer; `auto` takes what the model was trained "
-        "with, up to 8192, as far as the memory goes.",
+        "with, up to 8192, as far as the memory goes. For embeddings, the tokens that are read as one piece, up "
+        "to 512; longer notes are read in several.",
     )
     parallel: StrictInt | Literal["auto"] = Field(
         "auto",
@@ -101,6 +111,14 @@ class ModelSettings(Section):
         if isinstance(value, int) and value < 0:
             raise ValueError(f"{value} is less than 0")
         return value
+
+    @model_validator(mode="after")
+    def _only_of_text(self) -> Self:
+        defaults = type(self).model_fields
+        for name in _OF_TEXT if self.use == EMBEDDINGS else ():
+            if getattr(self, name) != defaults[name].default:
+                raise ValueError(f"a model for embeddings has no `{name}`")
+        return self
 
     @property
     def file(self) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.errors import AgentdError
-from agentd.model import Generation
+from agentd.model import Embeddings, Generation
 
 Logits = NDArray[np.float32]  # shape (vocab,) after one token, (n, vocab) after n; the program may write to it
 
@@ -53,4 +53,5 @@ class News:
     started: bool = False
     text: str = ""
     done: Generation | None = None
+    vectors: Embeddings | None = None  # what is done, where the request was for them
     error: AgentdError | None = None

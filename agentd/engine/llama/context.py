@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from agentd.engine.llama.log import LogTail
 from agentd.engine.llama.model import LlamaModel
+from agentd.engine.llama.tokens import Segment as Segment
+from agentd.engine.llama.tokens import TokenBatch
 
 import llama_cpp  # isort: skip
 import numpy as np
@@ -50,16 +52,6 @@ class Shape:
     outputs: int = 0  # rows of logits that one `decode` may give, which take memory; 0 for one a token
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Tokens to append to one sequence."""
-
-    sequence: int
-    start: int  # the position of the first, which is how many the sequence holds
-    tokens: Sequence[int]
-    outputs: int  # after how many of the last tokens logits are wanted: 0, 1 or all
-
-
 class BrokenOff(Exception):
     """An evaluation that was ended early, because somebody came who should not wait for it."""
 
@@ -82,28 +74,13 @@ class LlamaContext:
         self._vocab_size = model.vocab_size
         self._handle = self._open(model, shape, tail)
         self._memory = llama_cpp.llama_get_memory(self._handle)
+        if not self._memory:  # an encoder: it sees a whole text at once, and writes none
+            self.close()
+            raise ModelUnavailable(
+                "this model makes embeddings and writes no text: say `use: embeddings`", hint="agentd config path"
+            )
         self.cells = int(llama_cpp.llama_n_ctx(self._handle))  # rounded up from what was asked
-        size = shape.batch
-        # Arrays of our own instead of llama_batch_init's: filled by slices, not number by number.
-        self._tokens = np.zeros(size, np.int32)
-        self._positions = np.zeros(size, np.int32)
-        self._counts = np.ones(size, np.int32)
-        self._sequences = np.zeros(size, np.int32)
-        self._outputs = np.zeros(size, np.int8)
-        step = self._sequences.itemsize
-        pointer = ctypes.POINTER(ctypes.c_int32)
-        self._places = (pointer * size)(
-            *(ctypes.cast(self._sequences.ctypes.data + index * step, pointer) for index in range(size))
-        )
-        self._batch = llama_cpp.llama_batch(
-            n_tokens=0,
-            token=self._tokens.ctypes.data_as(pointer),
-            embd=None,
-            pos=self._positions.ctypes.data_as(pointer),
-            n_seq_id=self._counts.ctypes.data_as(pointer),
-            seq_id=ctypes.cast(self._places, ctypes.POINTER(pointer)),
-            logits=self._outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
+        self._batch = TokenBatch(shape.batch, shape.sequences)
 
     def close(self) -> None:
         """Free the cache and the buffers; the context cannot be used any more."""
@@ -127,26 +104,12 @@ class LlamaContext:
         Not a copy: the next call overwrites it. Raises `BrokenOff`, and then everything is as it was before,
         `EngineError` where llama.cpp cannot, and `ValueError` for segments that do not fit.
         """
-        filled, wanted = 0, 0
-        for segment in segments:
-            count = len(segment.tokens)
-            if not 0 <= segment.sequence < self.shape.sequences or not 0 <= segment.outputs <= count:
-                raise ValueError(f"no such segment: {segment.sequence}, {segment.outputs} of {count}")
-            end = filled + count
-            if end > self.shape.batch:
-                raise ValueError(f"{end} tokens in a batch of {self.shape.batch}")
-            self._tokens[filled:end] = segment.tokens
-            self._positions[filled:end] = range(segment.start, segment.start + count)
-            self._sequences[filled:end] = segment.sequence
-            self._outputs[filled:end] = 0
-            self._outputs[end - segment.outputs : end] = 1
-            filled, wanted = end, wanted + segment.outputs
-        if not filled or wanted > self.most_outputs:
-            raise ValueError(f"{filled} tokens with {wanted} outputs of {self.most_outputs}")
-        self._batch.n_tokens = filled
+        wanted = self._batch.fill(segments)
+        if wanted > self.most_outputs:
+            raise ValueError(f"{wanted} outputs of {self.most_outputs}")
         before = time.perf_counter()
         try:
-            status = llama_cpp.llama_decode(self._handle, self._batch)
+            status = llama_cpp.llama_decode(self._handle, self._batch.struct)
             if status == _BROKEN_OFF:
                 raise BrokenOff
             if status != 0:

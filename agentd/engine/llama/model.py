@@ -24,11 +24,18 @@ ALL_LAYERS = 999  # more than any model has; llama.cpp takes what there is
 class LlamaModel:
     """The weights and the vocabulary of one file. Raises `ModelUnavailable` where it cannot be loaded.
 
-    With `vocab_only` no weights are read: enough for `metadata` and for tokens.
+    With `vocab_only` no weights are read: enough for `metadata` and for tokens. With `embeddings` the file need
+    not be able to write text.
     """
 
     def __init__(
-        self, path: Path, tail: log.LogTail, *, gpu_layers: int = ALL_LAYERS, vocab_only: bool = False
+        self,
+        path: Path,
+        tail: log.LogTail,
+        *,
+        gpu_layers: int = ALL_LAYERS,
+        vocab_only: bool = False,
+        embeddings: bool = False,
     ) -> None:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
@@ -43,9 +50,10 @@ class LlamaModel:
             raise ModelUnavailable(f"llama.cpp cannot load {path}: {tail.error() or 'no reason given'}")
         self.handle = handle
         self.on_gpu = gpu_layers > 0 and gpu_in_build()
-        if not vocab_only and not _writes_text(handle):
+        suits, what = (_embeds, "makes embeddings") if embeddings else (_writes_text, "writes text")
+        if not vocab_only and not suits(handle):
             self.close()
-            raise ModelUnavailable(f"{path} is not a model that writes text")
+            raise ModelUnavailable(f"{path} is not a model that {what}")
         self._vocab = llama_cpp.llama_model_get_vocab(handle)
         self.vocab_size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
@@ -74,6 +82,18 @@ class LlamaModel:
         return bool(
             llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
         )
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it is an encoder and nothing else."""
+        return bool(
+            llama_cpp.llama_model_has_encoder(self.handle) and not llama_cpp.llama_model_has_decoder(self.handle)
+        )
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers of an embedding."""
+        return int(llama_cpp.llama_model_n_embd_out(self.handle))
 
     @property
     def description(self) -> str:
@@ -119,12 +139,21 @@ class LlamaModel:
             warnings.simplefilter("ignore", DeprecationWarning)
             return lltokenizer_from_vocab(self._vocab, eos_token=sorted(self.end_tokens))
 
+    def frame(self) -> tuple[list[int], list[int]]:
+        """What this vocabulary puts before a text, and what after it."""
+        bare, framed = self.tokenize("a", special=False), self._tokenize("a", framed=True, special=False)
+        start = next((at for at in range(len(framed)) if framed[at : at + len(bare)] == bare), None)
+        return ([], []) if start is None else (framed[:start], framed[start + len(bare) :])
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Tokens of `text`. Only with `special` can text become control tokens: never for a document."""
+        return self._tokenize(text, framed=False, special=special)
+
+    def _tokenize(self, text: str, *, framed: bool, special: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8
         buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
+        count = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), buffer, room, framed, special)
         if count < 0:
             raise ValueError(f"llama_tokenize needs room for {-count} tokens of {len(raw)} bytes")
         return list(buffer[:count])
@@ -152,6 +181,12 @@ def _writes_text(handle: llama_cpp.llama_model_p) -> bool:
     return bool(
         llama_cpp.llama_model_has_decoder(handle) and not llama_cpp.llama_model_has_encoder(handle)
     ) and not llama_cpp.llama_model_is_diffusion(handle)
+
+
+def _embeds(handle: llama_cpp.llama_model_p) -> bool:
+    # Of a pair of encoder and decoder, such as a translator, no one vector stands for a text.
+    pair = llama_cpp.llama_model_has_encoder(handle) and llama_cpp.llama_model_has_decoder(handle)
+    return not pair and not llama_cpp.llama_model_is_diffusion(handle)
 
 
 def _read_text(function: object, handle: llama_cpp.llama_model_p, index: int) -> str:
