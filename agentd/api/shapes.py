@@ -173,6 +173,7 @@ class ModelShape(TypedDict):
     """One model of `agentd status --json`."""
 
     path: str
+    use: str  # text or embeddings
     kv_cache: str
     context: int | None  # tokens that one request may take; null while it is not loaded
     cells: int | None  # tokens that the KV cache holds, over all requests; null while it is not loaded
@@ -189,6 +190,7 @@ class ModelShape(TypedDict):
     description: str | None
     error: str | None  # why it is not loaded
     fake: bool
+    vector: int | None  # numbers of an embedding; null while it is not loaded, and for a model that writes text
     child_pid: int | None
     restarts: int  # times its process was replaced
 

@@ -8,7 +8,7 @@ import click
 from agentd.cli.client import DaemonClient
 from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.render import notes, plain, print_json, print_table
-from agentd.cli.text import loaded_text, memory_text, short_source
+from agentd.cli.text import held_text, loaded_text, memory_text, short_source
 from agentd.cli.tune import tune
 from agentd.daemon.report import model_shape
 from agentd.daemon.settings import load_config
@@ -71,8 +71,8 @@ def unload(name: str | None) -> None:
     Jobs wait in the queue until it is loaded again: by `agentd model load`, by a question or by a run.
     """
     for each in _named(name):
-        _steer(each, "unload")
-        click.echo(f"{plain(each)} is unloaded, and its jobs wait: agentd model load {plain(each)}", err=True)
+        shape = _steer(each, "unload")
+        click.echo(f"{plain(each)} is unloaded, and {plain(held_text(each, shape))}", err=True)
 
 
 model.add_command(tune)
@@ -88,8 +88,10 @@ def _steer(name: str, what: str) -> Any:
 
 
 def _what(shape: Any) -> str:
-    return loaded_text(shape) if shape["loaded"] else short_source(shape["path"])
+    if shape["loaded"]:
+        return loaded_text(shape)
+    return short_source(shape["path"]) + (", for embeddings" if shape["use"] == "embeddings" else "")
 
 
 def _why(name: str, shape: Any) -> str:
-    return f"its jobs wait: agentd model load {name}" if shape["held"] else shape["error"] or ""
+    return held_text(name, shape) if shape["held"] else shape["error"] or ""

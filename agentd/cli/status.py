@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from agentd.cli.text import STYLES, loaded_text, memory_text, printable, seconds_text, short_source
+from agentd.cli.text import STYLES, held_text, loaded_text, memory_text, printable, seconds_text, short_source
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
 
@@ -109,7 +109,7 @@ def _print_model(name: str, model: Any, *, running: bool) -> None:
 
 def _why_absent(name: str, model: Any) -> str:
     if model["held"]:
-        return f"unloaded, and its jobs wait: agentd model load {name}"
+        return f"unloaded, and {held_text(name, model)}"
     if model["state"] == "unloaded":
         return "unloaded: it is loaded when it is needed"
     return str(model["error"] or model["state"])
@@ -118,7 +118,7 @@ def _why_absent(name: str, model: Any) -> str:
 def _details(model: Any) -> Iterator[tuple[str, str]]:
     """What a loaded model does, and what it takes."""
     load = model["load"]
-    yield "batch", _batch(load, model["parallel"])
+    yield "batch", _batch(load, model["parallel"], model["vector"])
     if model["cells"]:
         kept = f"{load['prefixes']} {'prefix' if load['prefixes'] == 1 else 'prefixes'} kept"
         kept += f", {load['evicted']} let go" if load["evicted"] else ""
@@ -131,14 +131,17 @@ def _details(model: Any) -> Iterator[tuple[str, str]]:
         yield "note", note
 
 
-def _batch(load: Any, parallel: int) -> str:
+def _batch(load: Any, parallel: int, vector: int | None) -> str:
     if not load["running"] and not load["waiting"]:
+        if vector:
+            return "idle"
         return f"idle; {parallel} {'request' if parallel == 1 else 'requests'} at a time"
     paused = f" ({load['paused']} paused)" if load["paused"] else ""
     waiting = f", {load['waiting']} waiting" if load["waiting"] else ""
     threads = f"{load['threads']} {'thread' if load['threads'] == 1 else 'threads'}"
     speed = f"{load['tokens_a_second']:,.0f} tokens/s with {threads}"
-    return f"{load['running']} of {parallel} running{paused}{waiting}, {speed}"
+    of = "" if vector else f" of {parallel}"
+    return f"{load['running']}{of} running{paused}{waiting}, {speed}"
 
 
 def _say(text: str, **style: Any) -> None:

@@ -106,7 +106,16 @@ def size_text(size: int) -> str:
 def loaded_text(model: Any) -> str:
     """What of a model is in memory: a `ModelShape` that is loaded, in a line."""
     layers = f"{model['gpu_layers']} of {model['layers']} layers on a GPU"
+    if model["vector"]:
+        told = f"embeddings of {model['vector']:,} numbers, {model['context']:,} tokens at a time"
+        return f"{model['description']}, {told}, {layers}"
     return f"{model['description']}, context {model['context']:,}, KV cache {model['kv_cache']}, {layers}"
+
+
+def held_text(name: str, model: Any) -> str:
+    """What it means that a person took a model out of memory: a `ModelShape`, in a line."""
+    then = "notes are tagged without it" if model["use"] == "embeddings" else "its jobs wait"
+    return f"{then}: agentd model load {name}"
 
 
 def memory_text(device: Any) -> str:
@@ -131,6 +140,9 @@ def why_text(value: Any) -> str:
     if notes["tagged"]:
         like = ", ".join(short_source(source) for source in notes["similar"])
         told.append(f"{notes['tagged']:,} notes have it ({notes['nats']:+g}{'; like ' + like if like else ''})")
+    if near := value.get("embeddings"):
+        like = ", ".join(short_source(source) for source in near["similar"])
+        told.append(f"by meaning ({near['nats']:+g}{'; like ' + like if like else ''})")
     if model["nats"]:
         told.append(f"the model ({model['nats']:+g})")
     lead = value["value"] if value["chosen"] else f"not {value['value']}"

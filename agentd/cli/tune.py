@@ -39,8 +39,8 @@ def tune(name: str | None, reset: bool, as_json: bool) -> None:
     model is out of memory meanwhile, and its jobs wait. Ctrl-C leaves everything as it was.
     """
     paths = find_paths()
-    models = load_config(paths.config).models
-    name = name or ("main" if "main" in models else next(iter(models)))
+    models = load_config(paths.config).text_models
+    name = name or ("main" if "main" in models else models[0])
     if reset:
         _reset(paths, name)
         notes().print(plain(f"what was measured of {name} is forgotten: it runs with the defaults"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
 from agentd.daemon.vault import Vault
+from agentd.daemon.vectors import NoteVectors
 from agentd.daemon.vocabularies import Vocabularies
 from agentd.engine import weights
 from agentd.engine.choice import Choice
@@ -55,7 +56,9 @@ class Agent:
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
         }
-        self._vaults = [Vault(watch, store) for watch in config.watch]
+        embedding = config.embedding_model
+        self.vectors = NoteVectors(self.engines[embedding], store) if embedding else None
+        self._vaults = [Vault(watch, store, self.vectors) for watch in config.watch]
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
         self.identities: dict[str, str] = {}
@@ -67,8 +70,14 @@ class Agent:
     def task(self, name: str) -> Task:
         """A task whose model the config has; raises `TaskError`."""
         task = self.library.get(name)
+        if task.model == self.config.embedding_model:
+            raise BrokenTask(
+                f"{task.file}: the model `{task.model}` is for embeddings and does no tasks "
+                f"(the config has {', '.join(self.config.text_models)})",
+                hint="agentd config path",
+            )
         if task.model not in self.config.models:
-            known = ", ".join(self.config.models)
+            known = ", ".join(self.config.text_models)
             raise BrokenTask(
                 f"{task.file}: the config has no model `{task.model}` (it has {known})",
                 hint="agentd config path",
@@ -166,6 +175,8 @@ class Agent:
         """Find out which weights the user chose, by content; where they cannot be read, by path."""
         for name, settings in self.config.models.items():
             self.identities[name] = await _identify(settings, self.store)
+        if self.vectors:
+            self.vectors.identity = self.identities[self.vectors.engine.name]
 
     async def load_choices(self) -> None:
         """Let every model run as it was measured best on this machine, from its next load on."""
@@ -201,6 +212,7 @@ class Agent:
     async def running_engine(self, model: str) -> AsyncIterator[EngineClient]:
         """An engine of our own for as long as the block runs; raises `ModelUnavailable`."""
         engine = self.engines[model]
+        engine.demand()
         life = asyncio.create_task(engine.run())
         loaded = asyncio.create_task(engine.wait_loaded())
         try:
@@ -213,6 +225,17 @@ class Agent:
             loaded.cancel()
             life.cancel()
             await asyncio.wait({life, loaded})
+
+    @contextlib.asynccontextmanager
+    async def embedding_on_demand(self) -> AsyncIterator[None]:
+        """The model for embeddings, where there is one, loads for a note that needs it while the block runs."""
+        life = asyncio.create_task(self.vectors.engine.run()) if self.vectors else None
+        try:
+            yield
+        finally:
+            if life:
+                life.cancel()
+                await asyncio.wait({life})
 
     async def heartbeat(self) -> None:
         """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""

@@ -18,7 +18,7 @@ from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
-from agentd.store import backfills, changes, logs, outlook, queue
+from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.triggers.folder import FolderTrigger
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
@@ -33,7 +33,8 @@ async def report(
     models = {engine.name: _running_model(engine) for engine in engines}
     return {
         "pid": os.getpid(),
-        "ready": all(engine.state in _READY for engine in engines)
+        # Without the model for embeddings the work goes on.
+        "ready": all(agent.engines[name].state in _READY for name in agent.config.text_models)
         and all(watch.scanned.is_set() for watch in watches),
         "version": agentd.__version__,
         "models": models,
@@ -52,7 +53,7 @@ async def report(
         "backfills": [await backfill.shape(agent, one) for one in await agent.store.read(backfills.unfinished)],
         "changes": {state.value: n for state, n in (await agent.store.read(changes.count_states)).items() if n},
         "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
-        "notices": _notices(agent),
+        "notices": [*_notices(agent), *await _embedding(agent)],
     }
 
 
@@ -111,6 +112,7 @@ def _running_model(engine: EngineClient) -> ModelShape:
         "loaded": True,
         "description": info.description,
         "fake": info.fake,
+        "vector": info.vector or None,
     }
 
 
@@ -129,6 +131,16 @@ def _notices(agent: Agent) -> list[str]:
     return notices
 
 
+async def _embedding(agent: Agent) -> list[str]:
+    """How far the embedding of notes is, as long as it is not through."""
+    if agent.vectors is None:
+        return []
+    done, notes = await agent.store.read(vectors.count, agent.vectors.key)
+    return (
+        [f"{done:,} of {notes:,} tagged notes are embedded, and only those are compared"] if done < notes else []
+    )
+
+
 def _measurements(agent: Agent) -> Iterator[str]:
     """What a person should know of how the models were measured."""
     version = importlib.metadata.version("llama-cpp-python")
@@ -136,7 +148,7 @@ def _measurements(agent: Agent) -> Iterator[str]:
         stored = agent.choices.get(name)
         if name in agent.measuring:
             yield f"model {name} is being measured by `agentd model tune`, and its jobs wait"
-        elif not engine.loaded or engine.info.fake:
+        elif not engine.loaded or engine.info.fake or engine.info.vector:
             continue
         elif stored is None or stored.sha256 != engine.sha256:
             yield f"model {name} runs with the defaults: `agentd model tune {name}` finds what is faster here"

@@ -47,6 +47,7 @@ def model_shape(settings: ModelSettings) -> ModelShape:
     """The JSON of a model that is not loaded."""
     return {
         "path": settings.path,
+        "use": settings.use,
         "kv_cache": str(settings.kv_cache),
         "context": None,
         "cells": None,
@@ -63,6 +64,7 @@ def model_shape(settings: ModelSettings) -> ModelShape:
         "description": None,
         "error": None,
         "fake": False,
+        "vector": None,
         "child_pid": None,
         "restarts": 0,
     }

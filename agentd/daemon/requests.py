@@ -91,9 +91,9 @@ class Requests:
 
     @property
     def ask_engine(self) -> EngineClient:
-        """The engine that answers questions: `main`, or the first of the config."""
-        engines = self._agent.engines
-        return engines.get("main") or next(iter(engines.values()))
+        """The engine that answers questions: `main`, or the first of the config that writes text."""
+        able = self._agent.config.text_models
+        return self._agent.engines["main" if "main" in able else able[0]]
 
     async def retry(self, job_id: int) -> JobShape:
         """Queue a job again."""
@@ -221,7 +221,7 @@ class Requests:
 async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Requests]:
     """Requests with an engine of our own; only jobs that are added here are done here."""
     worker = Worker(agent, model, only=True)
-    async with agent.running_engine(model):
+    async with agent.running_engine(model), agent.embedding_on_demand():
         # Supervised as in the daemon: a worker that ended with an error would leave its caller waiting for ever.
         work = asyncio.create_task(supervise(Duty("work", lambda: worker.run(asyncio.Event()))))
         beat = asyncio.create_task(supervise(Duty("heartbeat", agent.heartbeat)))

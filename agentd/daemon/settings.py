@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from agentd.actions.settings import ActionSettings
 from agentd.config import Section, read_yaml, validate
-from agentd.engine.settings import ModelSettings
+from agentd.engine.settings import EMBEDDINGS, ModelSettings
 from agentd.errors import ConfigError
 from agentd.logs.settings import LogSettings
 from agentd.tasks.settings import Vocabulary
@@ -42,7 +42,22 @@ class Config(Section):
     def _some_model(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
         if not models:
             raise ValueError("there is no model; leave the key out for the starter model")
+        embedding = [name for name, model in models.items() if model.use == EMBEDDINGS]
+        if len(embedding) > 1:
+            raise ValueError(f"{' and '.join(embedding)} are all for embeddings; only one model can be")
+        if len(models) == len(embedding):
+            raise ValueError("there is no model for tasks; `main: {path: starter}` is the default one")
         return models
+
+    @property
+    def text_models(self) -> list[str]:
+        """The models that tasks may name."""
+        return [name for name, model in self.models.items() if model.use != EMBEDDINGS]
+
+    @property
+    def embedding_model(self) -> str | None:
+        """The model for embeddings, where there is one."""
+        return next((name for name in self.models if name not in self.text_models), None)
 
 
 def load_config(file: Path) -> Config:

@@ -1,6 +1,7 @@
 """`agentd start`: bind the rooms together, run their duties, stop them in reverse.
 
-The duties are engines, heartbeat, workers, changes, watches, logs and the socket, each inside `duty.supervise`.
+The duties are engines, heartbeat, workers, changes, watches, logs, vectors of notes and the socket, each inside
+`duty.supervise`.
 SIGTERM and SIGINT stop claiming, let the job in hand finish for DRAIN_SECONDS, then give it back; a second one
 ends at once.
 llama_cpp is never imported here.
@@ -54,7 +55,7 @@ class Supervisor:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._stopping = asyncio.Event()
-        self._workers = {model: Worker(agent, model) for model in agent.engines}
+        self._workers = {model: Worker(agent, model) for model in agent.config.text_models}
         self._watches = [
             FolderTrigger(watch, agent.store, self._emit, self._announce) for watch in agent.config.watch
         ]
@@ -68,7 +69,7 @@ class Supervisor:
         freed = await agent.store.write(queue.release_dead, is_alive)
         if freed:
             log.info("%d jobs of a daemon that died are queued again", freed)
-        await agent.store.write(queue.adopt, list(agent.engines))
+        await agent.store.write(queue.adopt, agent.config.text_models)
         await agent.write_views()
         with bound_socket(agent.paths.socket) as sock, self._signals():
             engines = self._start([Duty(f"engine {e.name}", e.run) for e in agent.engines.values()])
@@ -80,9 +81,11 @@ class Supervisor:
             watches = self._start([Duty(f"watch {w.watch.path} → {w.watch.task}", w.run) for w in self._watches])
             listing = self._start([Duty("find files of backfills", lambda: find_files(agent))])
             follow = self._start([Duty("follow logs", self._follow.run)] if agent.config.logs else [])
+            embedding = self._start([Duty("embed notes", agent.vectors.run)] if agent.vectors else [])
             self._warn_of_tasks()
             log.info("agentd is running: pid %d, home %s", os.getpid(), agent.paths.config.parent)
             await self._stopping.wait()
+            await _end(embedding)
             await _end(follow)
             await _end(watches)
             await _end(listing)

@@ -15,7 +15,7 @@ from agentd.api.shapes import TuneRowShape, TuneShape
 from agentd.daemon.agent import Agent
 from agentd.engine import tuner_client
 from agentd.engine.machine import machine_name
-from agentd.engine.settings import FAKE
+from agentd.engine.settings import EMBEDDINGS, FAKE
 from agentd.errors import AlreadyRunning, BrokenTask, ModelUnavailable, NotFound
 from agentd.frames import Frame
 from agentd.model import Request
@@ -42,6 +42,11 @@ async def tune(agent: Agent, name: str) -> Parts:
     engine = agent.engine(name)
     if engine.settings.path == FAKE:
         raise ModelUnavailable(f"model {name} is `{FAKE}`: there is nothing to measure", hint="agentd config path")
+    if engine.settings.use == EMBEDDINGS:
+        raise ModelUnavailable(
+            f"model {name} is for embeddings: it runs one way only, and there is nothing to measure",
+            hint="agentd model tune",
+        )
     requests, texts = await _workload(agent, name)
     with _marked(agent, name):
         was_held = engine.held

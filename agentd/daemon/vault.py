@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from agentd.daemon.vectors import NoteVectors
 from agentd.errors import InputError
 from agentd.readers.read import read_small
 from agentd.readers.tags import read_tags
@@ -37,11 +38,12 @@ BATCH = 500  # notes read and committed at a time
 class Vault:
     """One watched folder of notes."""
 
-    def __init__(self, watch: WatchSettings, store: Store) -> None:
+    def __init__(self, watch: WatchSettings, store: Store, vectors: NoteVectors | None = None) -> None:
         watch = watch.resolved()
         self.root = str(watch.path)
         self._selection = Selection(watch)
         self._store = store
+        self._vectors = vectors
         self._profiles = Profiles()
         self._loaded = False
         self._looking = asyncio.Lock()
@@ -59,7 +61,8 @@ class Vault:
         found = await self._store.read(vault.similar, self.root, rare, document.source, SIMILAR)
         similar = tuple(Similar(note.source, note.title, note.tags) for note in found)
         rarity = self._profiles.relative_rarity(words)
-        return VaultView(rarity, likeness, tagged, similar, self._shared(document.text))
+        near = await self._vectors.near(document, self.root) if self._vectors else None
+        return VaultView(rarity, likeness, tagged, similar, self._shared(document.text), near)
 
     def _shared(self, text: str) -> tuple[str, ...]:
         """Words of a note's title that some other notes have and most have not, the most shared first."""
@@ -108,6 +111,8 @@ class Vault:
         ours = await self._store.read(changes.unattended, [note.source for note in notes])
         notes = [replace(note, tags=()) if ours.get(note.source) == note.content else note for note in notes]
         await self._store.write(vault.put, self.root, notes, gone)
+        if self._vectors:
+            self._vectors.changed.set()
         for note in before:
             self._profiles.remove(count_terms(note.text), note.tags)
         self._learn(notes)

@@ -224,11 +224,30 @@ CREATE TABLE vault_notes (
   mtime_ns INTEGER NOT NULL,
   content TEXT NOT NULL,     -- sha256 of the file
   title TEXT NOT NULL,
-  text TEXT NOT NULL,
   tags TEXT NOT NULL,        -- JSON: those that its owner gave it
+  text_sha256 TEXT NOT NULL, -- what its vectors are found by
+  text TEXT NOT NULL,
   UNIQUE (root, source)
 ) STRICT
 """
+
+_VECTORS = """
+CREATE TABLE vectors (
+  text_sha256 TEXT NOT NULL, -- of a note's text, without its front matter: other tags are no other text
+  model TEXT NOT NULL,       -- sha256 of its file, and the tokens that it read at a time
+  vector BLOB NOT NULL,      -- numbers of 16 bits, together of length 1; empty for a text that points nowhere
+  PRIMARY KEY (text_sha256, model)
+) STRICT, WITHOUT ROWID
+"""
+
+# A vector stays as long as any note has its text.
+_DROP_VECTORS = "BEGIN DELETE FROM vectors WHERE text_sha256 = old.text_sha256 AND NOT EXISTS "
+_DROP_VECTORS += "(SELECT 1 FROM vault_notes WHERE text_sha256 = old.text_sha256); END"
+_KEEP_VECTORS = (
+    "CREATE INDEX vault_notes_by_text ON vault_notes (text_sha256)",
+    f"CREATE TRIGGER vectors_of_notes_removed AFTER DELETE ON vault_notes {_DROP_VECTORS}",
+    f"CREATE TRIGGER vectors_of_notes_changed AFTER UPDATE OF text_sha256 ON vault_notes {_DROP_VECTORS}",
+)
 
 _TEXT_INDEX = """
 CREATE VIRTUAL TABLE {table}_fts USING fts5
@@ -335,5 +354,7 @@ def _fifth(db: Database) -> None:
         "CREATE INDEX jobs_by_backfill ON jobs (backfill, state) WHERE backfill IS NOT NULL",
         _TEXT_INDEX.format(table="vault_notes"),
         *(trigger.format(table="vault_notes") for trigger in _KEEP_INDEXED),
+        _VECTORS,
+        *_KEEP_VECTORS,
     ):
         db.execute(statement)

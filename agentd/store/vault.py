@@ -3,6 +3,7 @@
 An index and nothing more: it is made again from the files wherever it is missing.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -24,6 +25,16 @@ class VaultNote:
     title: str
     text: str
     tags: tuple[str, ...]  # those that the owner gave it
+
+    @property
+    def text_sha256(self) -> str:
+        """What the vectors of its text are found by."""
+        return sha256_of(self.text)
+
+
+def sha256_of(text: str) -> str:
+    """The checksum of a note's text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def stamps(db: Database, root: str) -> dict[str, Stamp]:
@@ -53,18 +64,16 @@ def put(db: Database, root: str, found: Sequence[VaultNote], gone: Sequence[str]
     """Index notes anew, and drop those that are gone."""
     for source in gone:
         db.execute("DELETE FROM vault_notes WHERE root = ? AND source = ?", [root, source])
+    columns = ("root", "source", "inode", "size", "mtime_ns", "content", "title", "tags", "text_sha256", "text")
+    places = ", ".join("?" * len(columns))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns[2:])
+    statement = f"INSERT INTO vault_notes ({', '.join(columns)}) VALUES ({places}) "
+    statement += f"ON CONFLICT (root, source) DO UPDATE SET {changed}"
     for note in found:
         stamp = note.stamp
-        db.execute(
-            "INSERT INTO vault_notes (root, source, inode, size, mtime_ns, content, title, text, tags) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root, source) DO UPDATE SET inode = excluded.inode, "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
-            "title = excluded.title, text = excluded.text, tags = excluded.tags",
-            [
-                *(root, note.source, stamp.inode, stamp.size, stamp.mtime_ns, note.content, note.title, note.text),
-                json.dumps(note.tags, ensure_ascii=False),
-            ],
-        )
+        tags = json.dumps(note.tags, ensure_ascii=False)
+        told = (note.content, note.title, tags, note.text_sha256, note.text)
+        db.execute(statement, [root, note.source, stamp.inode, stamp.size, stamp.mtime_ns, *told])
 
 
 def similar(db: Database, root: str, terms: Sequence[str], besides: str, limit: int) -> list[VaultNote]:

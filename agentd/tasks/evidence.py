@@ -1,5 +1,8 @@
 """Choose from a closed vocabulary by evidence: the note's words, the owner's other notes, and the model.
 
+The other notes speak twice where a model for embeddings is configured: by the words that they share with the note,
+and by how near they are in meaning.
+
 Each gives nats, a logarithm of how much more likely a tag became: they are added, and the parts are kept as the
 `why` of the result. Where the notes of the vault are kept and how a model scores is not known here.
 """
@@ -33,6 +36,15 @@ class Similar:
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """What the tagged notes that mean nearly the same say about one note."""
+
+    nats: Mapping[str, float]  # by tag, of those that any of them has
+    compared: int  # tagged notes that have a vector
+    similar: tuple[Similar, ...] = ()  # the nearest first
+
+
+@dataclass(frozen=True, slots=True)
 class VaultView:
     """What the other notes of a vault say about one note."""
 
@@ -41,6 +53,7 @@ class VaultView:
     tagged: Mapping[str, int]  # notes by tag
     similar: tuple[Similar, ...] = ()
     shared: tuple[str, ...] = ()  # words of the note's title that several other notes have, too
+    near: Near | None = None  # None where no model for embeddings is configured, or has a vector for the note
 
 
 EMPTY_VAULT = VaultView({}, {}, {})
@@ -63,11 +76,12 @@ class Weighed:
     model: float
     found: tuple[str, ...]  # the words of the tag that the note has
     tagged: int  # notes of the vault that have the tag
+    near: float = 0.0  # by embeddings
 
     @property
     def total(self) -> float:
         """All of it together."""
-        return self.words + self.vault + self.model
+        return self.words + self.vault + self.near + self.model
 
 
 def weigh_tags(
@@ -86,7 +100,8 @@ def weigh_tags(
         count = vault.tagged.get(tag, 0)
         alike = VAULT_WEIGHT * (likeness[tag] - mean) * count / (count + VAULT_HALF) if tag in likeness else 0.0
         model = MODEL_WEIGHT * math.log(max(scores[tag], FLOOR) * len(scores)) if tag in scores else 0.0
-        weighed.append(Weighed(tag, told, alike, model, tuple(found), count))
+        near = vault.near.nats.get(tag, 0.0) if vault.near else 0.0
+        weighed.append(Weighed(tag, told, alike, model, tuple(found), count, near))
     return sorted(weighed, key=lambda one: -one.total)
 
 
@@ -115,7 +130,7 @@ def explain(weighed: Sequence[Weighed], chosen: Sequence[Weighed], vault: VaultV
 
 
 def _told(one: Weighed, vault: VaultView, *, chosen: bool) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {
         "value": one.tag,
         "chosen": chosen,
         "nats": round(one.total, 2),
@@ -123,10 +138,21 @@ def _told(one: Weighed, vault: VaultView, *, chosen: bool) -> dict[str, Any]:
         "notes": {
             "nats": round(one.vault, 2),
             "tagged": one.tagged,
-            "similar": [similar.source for similar in vault.similar if one.tag in similar.tags][:3],
+            "similar": _sources(vault.similar, one.tag),
         },
         "model": {"nats": round(one.model, 2)},
     }
+    if vault.near:
+        told["embeddings"] = {
+            "nats": round(one.near, 2),
+            "compared": vault.near.compared,
+            "similar": _sources(vault.near.similar, one.tag),
+        }
+    return told
+
+
+def _sources(similar: Sequence[Similar], tag: str) -> list[str]:
+    return [one.source for one in similar if tag in one.tags][:3]
 
 
 def propose(vault: VaultView, chosen: Sequence[Weighed], tags: Mapping[str, str]) -> list[str]:
