@@ -2,7 +2,8 @@
 
 Each way of choosing is measured on the same notes with the same model: asked for JSON as one would naively, by
 calibrated label scores, by the words of the note alone, and by all evidence, without a single tagged note and
-with all other notes tagged (leave one out). The code is that of the daemon; nothing knows these topics.
+with all other notes tagged (leave one out). With `--embeddings`, by the vectors of the others alone, too, and by
+all evidence with them. The code is that of the daemon; nothing knows these topics.
 """
 
 import argparse
@@ -106,6 +107,7 @@ async def measure(
     blended = make_task("{vocabulary: topics, decide: evidence}", topics)
     lone = Vault(WatchSettings(path=str(folder / "plain"), task="topic"), agent.store)
     full = Vault(WatchSettings(path=str(folder / "tagged"), task="topic"), agent.store)
+    near = Vault(WatchSettings(path=str(folder / "tagged"), task="topic"), agent.store, agent.vectors)
     remembering = Remembering(model)
     vocabulary = dict.fromkeys(topics, "")
 
@@ -119,6 +121,10 @@ async def measure(
     async def by_words(document: Document) -> str:
         return weigh_tags(vocabulary, read_note(document), EMPTY_VAULT, {})[0].tag
 
+    async def by_vectors(document: Document) -> str:
+        found = (await near.look(document, topics, topics)).near
+        return max(topics, key=lambda topic: found.nats.get(topic, 0.0)) if found else ""
+
     ways: dict[str, tuple[Sequence[Document], Callable[[Document], Awaitable[str]]]] = {
         "asked for JSON": (plain, lambda document: by_model(asked, document)),
         "label scores": (plain, lambda document: by_model(scored, document)),
@@ -126,6 +132,16 @@ async def measure(
         "all evidence, no tagged note": (plain, lambda document: by_model(blended, document, lone)),
         "all evidence, others tagged": (tagged, lambda document: by_model(blended, document, full)),
     }
+    if agent.vectors:
+        await near.refresh()
+        began = time.monotonic()
+        await agent.vectors.catch_up()
+        print(f"all notes embedded in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        ways["embeddings alone, others tagged"] = tagged, by_vectors
+        ways["all evidence and embeddings, others tagged"] = (
+            tagged,
+            lambda document: by_model(blended, document, near),
+        )
     found = {}
     for name, (documents, choose) in ways.items():
         began = time.monotonic()
@@ -147,12 +163,20 @@ async def main(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AGENTD_HOME"] = f"{folder}/home"
         paths = find_paths()
-        if arguments.model:
-            paths.make_folders()
-            paths.config.write_text(f"models: {{main: {{path: {json.dumps(arguments.model)}}}}}\n")
-        async with open_agent(paths) as agent, agent.running_engine("main") as model:
+        models = {"main": {"path": arguments.model}}
+        if arguments.embeddings:
+            models["embeddings"] = {"path": arguments.embeddings, "use": "embeddings"}
+        paths.make_folders()
+        paths.config.write_text(json.dumps({"models": models}))
+        async with (
+            open_agent(paths) as agent,
+            agent.running_engine("main") as model,
+            agent.embedding_on_demand(),
+        ):
             found = await measure(agent, model, notes, Path(folder))
             label = model.info.label
+            if agent.vectors:
+                label += f", embeddings by {agent.vectors.engine.info.label}"
     naive = found["asked for JSON"][0]
     topics = len({note.topic for note in notes})
     table = Table(title=f"{len(notes)} notes, {topics} topics, {label}", box=None, title_justify="left")
@@ -168,6 +192,7 @@ async def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("file", type=Path, help="JSON lines of `text` and `topic`")
-    parser.add_argument("--model", help="a GGUF file instead of the starter model")
+    parser.add_argument("--model", default="starter", help="a GGUF file instead of the starter model")
+    parser.add_argument("--embeddings", help="a GGUF file for embeddings, or `starter`")
     parser.add_argument("--json", type=Path, help="write the shares to this file, too")
     asyncio.run(main(parser.parse_args()))

@@ -66,8 +66,7 @@ class NoteVectors:
         while True:
             self.changed.clear()
             try:
-                while await self._embed_some():
-                    pass
+                await self.catch_up()
                 if self.engine.loaded:
                     await self._store.write(vectors.forget_others, self.key)
             except ModelUnavailable as error:
@@ -75,6 +74,11 @@ class NoteVectors:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             await self.changed.wait()
+
+    async def catch_up(self) -> None:
+        """Embed every tagged note that has no vector yet; raises `ModelUnavailable`."""
+        while await self._embed_some():
+            pass
 
     async def _vector(self, text: str) -> bytes | None:
         """The vector of a note's text, made now where there is none; None where it cannot be made."""
