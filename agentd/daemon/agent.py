@@ -180,7 +180,8 @@ class Agent:
 
     async def load_choices(self) -> None:
         """Let every model run as it was measured best on this machine, from its next load on."""
-        for name, engine in self.engines.items():
+        for name in self.config.text_models:
+            engine = self.engines[name]
             found = await self.store.read(choices.get, self.identities[name], machine_name())
             if found:
                 self.choices[name] = found
@@ -212,7 +213,6 @@ class Agent:
     async def running_engine(self, model: str) -> AsyncIterator[EngineClient]:
         """An engine of our own for as long as the block runs; raises `ModelUnavailable`."""
         engine = self.engines[model]
-        engine.demand()
         life = asyncio.create_task(engine.run())
         loaded = asyncio.create_task(engine.wait_loaded())
         try:

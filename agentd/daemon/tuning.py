@@ -40,13 +40,13 @@ async def tune(agent: Agent, name: str) -> Parts:
     on, `NotFound` and `EngineError`.
     """
     engine = agent.engine(name)
-    if engine.settings.path == FAKE:
-        raise ModelUnavailable(f"model {name} is `{FAKE}`: there is nothing to measure", hint="agentd config path")
     if engine.settings.use == EMBEDDINGS:
         raise ModelUnavailable(
             f"model {name} is for embeddings: it runs one way only, and there is nothing to measure",
             hint="agentd model tune",
         )
+    if engine.settings.path == FAKE:
+        raise ModelUnavailable(f"model {name} is `{FAKE}`: there is nothing to measure", hint="agentd config path")
     requests, texts = await _workload(agent, name)
     with _marked(agent, name):
         was_held = engine.held

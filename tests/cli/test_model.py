@@ -40,7 +40,11 @@ def test_what_is_in_memory_is_told_in_a_line_and_one_for_each_device() -> None:
         "kv_cache": "q8_0/q8_0",
         "gpu_layers": 20,
         "layers": 32,
+        "vector": None,
     }
     assert loaded_text(shape) == "llama 8B Q4_K, context 8,192, KV cache q8_0/q8_0, 20 of 32 layers on a GPU"
+    embedder = shape | {"description": "bert 22M F16", "context": 512, "vector": 384, "gpu_layers": 6, "layers": 6}
+    told = "embeddings of 384 numbers, 512 tokens at a time"
+    assert loaded_text(embedder) == f"bert 22M F16, {told}, 6 of 6 layers on a GPU"
     device = {"device": "CUDA0", "weights": 3 * 1024**3, "kv_cache": 90 * 1024**2, "compute": 0}
     assert memory_text(device) == "CUDA0: weights 3.0 GiB, KV cache 90 MiB"

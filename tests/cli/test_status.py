@@ -128,6 +128,17 @@ def test_a_model_that_rests_says_so_and_no_more_than_there_is(
     assert said(paths, capsys, loaded(Load(), cells=0))[1:] == ["    batch    idle; 8 requests at a time"]
 
 
+def test_a_model_for_embeddings_has_no_requests_at_a_time(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    embeds = {"use": "embeddings", "vector": 384, "cells": 0, "parallel": 1}
+    assert said(paths, capsys, loaded(Load(), **embeds))[1:] == ["    batch    idle"]
+    work = Load(running=1, waiting=2, threads=2, tokens_a_second=900.0)
+    assert said(paths, capsys, loaded(work, **embeds))[1:] == [
+        "    batch    1 running, 2 waiting, 900 tokens/s with 2 threads"
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -135,6 +146,10 @@ def test_a_model_that_rests_says_so_and_no_more_than_there_is(
         ({"state": "failed", "error": "cannot open it"}, "cannot open it"),
         ({"state": "unloaded"}, "unloaded: it is loaded when it is needed"),
         ({"state": "unloaded", "held": True}, "unloaded, and its jobs wait: agentd model load main"),
+        (
+            {"state": "unloaded", "held": True, "use": "embeddings"},
+            "unloaded, and notes are tagged without it: agentd model load main",
+        ),
     ],
 )
 def test_a_model_that_is_not_loaded_tells_why(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.tasks.evidence import EMPTY_VAULT, Similar, VaultView, Weighed, choose, explain, weigh_tags
+from agentd.cli.text import why_text
+from agentd.tasks.evidence import EMPTY_VAULT, Near, Similar, VaultView, Weighed, choose, explain, weigh_tags
 from agentd.tasks.profiles import Profiles
 from agentd.tasks.run import run_task
 from agentd.tasks.words import count_terms, read_words, weigh, words_of_tag
@@ -106,6 +107,19 @@ def test_a_choice_says_why_and_what_came_next() -> None:
     assert first["words"]["found"] == ["seeds"]
     assert first["notes"] == {"nats": first["notes"]["nats"], "tagged": 10, "similar": ["/n/peas.md"]}
     assert [one["chosen"] for one in rest] == [False, False]
+
+
+def test_near_notes_are_evidence_of_their_own_and_told_only_where_there_are_any() -> None:
+    similar = (Similar("/n/peas.md", "", ("garden",)), Similar("/n/sql.md", "", ("postgres",)))
+    vault = VaultView({}, {}, {}, near=Near({"garden": 1.25, "postgres": -0.5}, 30, similar))
+    weighed = weigh_tags(TAGS, read_words("# Seeds"), vault, {})
+    assert weighed[0].tag == "garden"
+    assert weighed[0].total == pytest.approx(weighed[0].words + 1.25)
+    first, *_ = explain(weighed, choose(weighed, 0, 1), vault)
+    assert first["embeddings"] == {"nats": 1.25, "compared": 30, "similar": ["/n/peas.md"]}
+    assert "by meaning (+1.25; like /n/peas.md)" in why_text(first)
+    (plain, *_) = explain(weighed, choose(weighed, 0, 1), EMPTY_VAULT)
+    assert "embeddings" not in plain and "by meaning" not in why_text(plain)
 
 
 async def test_a_task_that_decides_by_evidence_asks_for_one_score_and_gives_a_list(read: ReadTask) -> None:
