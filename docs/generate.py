@@ -12,6 +12,8 @@ import click
 from sqlite_utils import Database
 
 from agentd import errors
+from agentd.actions.definition import ACTIONS
+from agentd.actions.settings import ActionSettings, CommandSettings, WebhookSettings
 from agentd.api import log_shapes, shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.daemon.settings import Config
@@ -59,9 +61,17 @@ def config_tables() -> str:
         ("logs[]", LogSettings),
         ("logs[].journald", JournalSettings),
         ("logs[].news", NewsSettings),
+        ("actions", ActionSettings),
+        ("actions.webhooks.NAME", WebhookSettings),
+        ("actions.commands.NAME", CommandSettings),
         ("Front matter of a task file", TaskHeader),
     ]
     return "\n".join(f"## {title}\n\n{_keys(section)}" for title, section in sections)
+
+
+def action_tables() -> str:
+    """Every kind of action that a task may have, with its keys."""
+    return "\n".join(f"### {action.kind}\n\n{action.__doc__}\n\n{_keys(action)}" for action in ACTIONS)
 
 
 def _keys(section: Any) -> str:
@@ -117,6 +127,8 @@ def _shapes_of(module: ModuleType) -> Iterator[str]:
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                 _, _, comment = lines[field.lineno - 1].partition("  # ")
                 kind = ast.unparse(field.annotation).replace("Shape", "").replace("|", "\\|")
+                if kind.startswith("NotRequired"):
+                    kind = kind.removeprefix("NotRequired[").removesuffix("]") + ", if any"
                 rows.append(f"| `{field.target.id}` | {kind} | {comment} |")
         yield "\n".join(rows) + "\n"
 

@@ -17,9 +17,9 @@ def check_shape(value: Any, shape: Any, place: str = "") -> None:
     if typing.is_typeddict(shape):
         hints = typing.get_type_hints(shape, _NAMES)
         assert isinstance(value, dict), place
-        assert set(value) == set(hints), place
-        for name, inner in hints.items():
-            check_shape(value[name], inner, f"{place}.{name}")
+        assert shape.__required_keys__ <= set(value) <= set(hints), place
+        for name in value:
+            check_shape(value[name], hints[name], f"{place}.{name}")
     elif origin is list:
         assert isinstance(value, list), place
         for index, item in enumerate(value):

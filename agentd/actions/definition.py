@@ -5,7 +5,7 @@ task, not a surprise later.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -37,7 +37,10 @@ class FrontMatter(Action):
 
     kind = "frontmatter"
     of_file = True
-    set: dict[str, Any] = Field(min_length=1)
+    set: dict[str, Any] = Field(
+        min_length=1,
+        description="Values by key; one that is a single `{{ field }}` keeps its type, such as a list.",
+    )
 
     def templates(self) -> list[str]:
         """The texts that may name fields."""
@@ -49,16 +52,28 @@ class Sidecar(Action):
 
     kind = "sidecar"
     of_file = True
-    suffix: str = Field(".agentd.md", pattern=r"^\.[\w.-]{1,40}$")
-    text: str = Field(min_length=1)
+    suffix: str = Field(
+        ".agentd.md", pattern=r"^\.[\w.-]{1,40}$", description="What stands in place of the document's own."
+    )
+    text: str = Field(min_length=1, description="What is in it.")
+
+
+OnConflict = Annotated[
+    Literal["skip", "rename", "fail"],
+    Field(
+        description="What to do where the name is taken: nothing, take `NAME 2`, or fail. Nothing is overwritten."
+    ),
+]
 
 
 class _Filing(Action):
     """To a target folder, under a name."""
 
-    to: str
-    name: str = "{{ stem }}"
-    on_conflict: Literal["skip", "rename", "fail"] = "rename"
+    to: str = Field(
+        description="The name of a target, or one field that is an enum of such names; `leave` stands for none."
+    )
+    name: str = Field("{{ stem }}", description="The new name, without its suffix; `/` begins a folder.")
+    on_conflict: OnConflict = "rename"
 
     def check(self, properties: Mapping[str, Any], settings: ActionSettings) -> None:
         """Raise `ValueError` for a target that the config does not name."""
@@ -88,17 +103,17 @@ class Rename(Action):
 
     kind = "rename"
     of_file = True
-    name: str = Field(min_length=1)
-    on_conflict: Literal["skip", "rename", "fail"] = "rename"
+    name: str = Field(min_length=1, description="The new name, without its suffix.")
+    on_conflict: OnConflict = "rename"
 
 
 class Append(Action):
     """Add a text to the end of a file in a target folder."""
 
     kind = "append"
-    to: str
-    file: str = Field(min_length=1)
-    text: str = Field(min_length=1)
+    to: str = Field(description="The name of a target.")
+    file: str = Field(min_length=1, description="The file in it, which is made where it is not there.")
+    text: str = Field(min_length=1, description="What is added, on lines of its own.")
 
     def check(self, properties: Mapping[str, Any], settings: ActionSettings) -> None:
         """Raise `ValueError` for a target that the config does not name."""
@@ -109,7 +124,7 @@ class Webhook(Action):
     """Post the result to an address of the config."""
 
     kind = "webhook"
-    to: str
+    to: str = Field(description="The name of a webhook.")
 
     def check(self, properties: Mapping[str, Any], settings: ActionSettings) -> None:
         """Raise `ValueError` for an address that the config does not name."""
@@ -120,15 +135,15 @@ class Notify(Action):
     """Show a notification on the desktop."""
 
     kind = "notify"
-    title: str = Field(min_length=1)
-    text: str = ""
+    title: str = Field(min_length=1, description="Its first line.")
+    text: str = Field("", description="The rest.")
 
 
 class Command(Action):
     """Run a program of the config; the result is its standard input."""
 
     kind = "command"
-    run: str
+    run: str = Field(description="The name of a command.")
 
     def check(self, properties: Mapping[str, Any], settings: ActionSettings) -> None:
         """Raise `ValueError` for a program that the config does not name."""

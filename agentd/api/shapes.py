@@ -4,7 +4,7 @@ These shapes are an interface: keys may be added and never change their meaning.
 from here.
 """
 
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from agentd.records import Change, Job, JobState
 from agentd.store.backfills import Backfill
@@ -61,6 +61,7 @@ class WhyShape(TypedDict):
     nats: float  # all of it together
     words: dict[str, Any]  # nats, and which words of the tag were found
     notes: dict[str, Any]  # nats, how many notes have the tag, and those of them that are most alike
+    embeddings: NotRequired[dict[str, Any]]  # where a model makes them: nats, notes compared, the nearest
     model: dict[str, Any]  # nats
 
 
