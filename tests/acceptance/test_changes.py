@@ -118,3 +118,35 @@ def test_changes_wait_for_review_and_a_correction_by_the_owner_is_never_fought(
     assert "kitchen" in note.read_text()
     assert hashlib.sha256(other.read_bytes()).hexdigest() == hashlib.sha256(b"# Another\n").hexdigest()
     daemon.stop()
+
+
+def test_two_tasks_of_one_folder_change_the_same_notes_and_neither_is_lost(
+    make_daemon: MakeDaemon, tmp_path: Path
+) -> None:
+    folder = tmp_path / "notes"
+    daemon = make_daemon(
+        config=config(folder, "auto").replace(
+            "vocabularies:", f'  - {{path: "{folder}", task: mood, settle: 50ms, apply: auto}}\nvocabularies:'
+        )
+    )
+    (daemon.home / "tasks").mkdir(exist_ok=True)
+    (daemon.home / "tasks" / "mood.md").write_text(
+        "---\nname: mood\ndescription: Say the mood\noutput:\n  mood: {enum: [glad, sad]}\n"
+        'actions:\n  - frontmatter: {set: {mood: "{{ mood }}"}}\n---\nSay the mood of the note.\n'
+    )
+    notes = write_notes(folder, 40)
+    daemon.start()
+    wait_for(lambda: applied(daemon) == 80, 60, "two changes of every note")
+    for note, (raw, _) in notes.items():
+        text = note.read_text("utf-8-sig")
+        assert "garden" in text, text
+        assert "\nmood: " in text
+        assert note.read_bytes().endswith(raw.rpartition(b"---")[2].lstrip(b"\r\n"))
+    # Neither is news to the other.
+    assert daemon.query("SELECT count(*), count(DISTINCT task || source) FROM jobs") == [(80, 80)]
+    assert daemon.counts() == {"done": 80}
+    undone = daemon.agentd("changes", "undo", "--all")
+    assert undone.returncode == 0, undone.stderr[-2000:]
+    for note, (raw, mtime_ns) in notes.items():
+        assert (note.read_bytes(), note.stat().st_mtime_ns) == (raw, mtime_ns)
+    daemon.stop()
