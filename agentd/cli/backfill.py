@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from agentd.api.app import BackfillBody
 from agentd.api.shapes import BackfillShape
 from agentd.cli.client import DaemonClient
 from agentd.cli.main import ID, Group, refuse_group_options
-from agentd.cli.opened import with_agent
+from agentd.cli.opened import steer, with_agent
 from agentd.cli.render import notes, plain, print_json, print_table, state_text
 from agentd.cli.text import local_time, printable, seconds_text, short_source
 from agentd.daemon import backfill as work
@@ -175,13 +174,8 @@ def cancel(backfill_id: int) -> None:
 
 
 def _steer(backfill_id: int, what: str) -> BackfillShape:
-    alone: Callable[[Agent], Awaitable[BackfillShape]] = lambda agent: Requests(agent, {}).steer_backfill(  # noqa: E731
-        backfill_id, what
-    )
-    try:
-        shape: BackfillShape = DaemonClient(find_paths()).post(f"/v1/backfills/{backfill_id}/{what}")
-    except NotRunning:
-        return with_agent(alone)
+    alone = partial(Requests.steer_backfill, backfill_id=backfill_id, what=what)
+    shape: BackfillShape = steer(f"/v1/backfills/{backfill_id}/{what}", alone)
     return shape
 
 

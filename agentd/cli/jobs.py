@@ -1,22 +1,17 @@
 """`agentd jobs`: the queue, seen and steered, with a daemon or without."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import click
 from rich.text import Text
 
 from agentd.api.shapes import JobShape, job_shape
-from agentd.cli.client import DaemonClient
 from agentd.cli.main import ID, Group, refuse_group_options
-from agentd.cli.opened import with_agent
+from agentd.cli.opened import steer, with_agent
 from agentd.cli.render import plain, print_json, print_table, state_text
 from agentd.cli.text import local_time, seconds_text, short_source
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
-from agentd.errors import NotRunning
-from agentd.paths import find_paths
 from agentd.records import Job, JobState
 from agentd.store import outlook, queue
 
@@ -86,7 +81,7 @@ def show(job_id: int, as_json: bool) -> None:
 def retry(job_ids: tuple[int, ...]) -> None:
     """Queue failed, quarantined or cancelled jobs once more."""
     for job_id in job_ids:
-        job = _steer(f"/v1/jobs/{job_id}/retry", partial(Requests.retry, job_id=job_id))
+        job = steer(f"/v1/jobs/{job_id}/retry", partial(Requests.retry, job_id=job_id))
         click.echo(f"job {job['id']} is {job['state']}", err=True)
 
 
@@ -95,7 +90,7 @@ def retry(job_ids: tuple[int, ...]) -> None:
 def cancel(job_ids: tuple[int, ...]) -> None:
     """End jobs that are queued or running."""
     for job_id in job_ids:
-        job = _steer(f"/v1/jobs/{job_id}/cancel", partial(Requests.cancel, job_id=job_id))
+        job = steer(f"/v1/jobs/{job_id}/cancel", partial(Requests.cancel, job_id=job_id))
         click.echo(f"job {job['id']} is {job['state']}", err=True)
 
 
@@ -105,7 +100,7 @@ def rerun(stale: bool) -> None:
     """Do again what a changed task or model has made stale."""
     if not stale:
         raise click.UsageError("say what to do again: --stale (for one file, use `agentd run TASK PATH`)")
-    ids = _steer("/v1/jobs/rerun-stale", Requests.rerun_stale)
+    ids = steer("/v1/jobs/rerun-stale", Requests.rerun_stale)
     click.echo(f"{len(ids)} jobs added: agentd jobs list" if ids else "nothing is stale", err=True)
 
 
@@ -126,11 +121,3 @@ def _place(job: JobShape) -> str:
         return ""
     work = "" if job["eta_seconds"] is None else f", about {seconds_text(job['eta_seconds'])} of work"
     return f"{job['position']:,}{work}"
-
-
-def _steer(path: str, alone: Callable[[Requests], Awaitable[Any]]) -> Any:
-    """Ask the daemon, or do it in the database where there is none."""
-    try:
-        return DaemonClient(find_paths()).post(path)
-    except NotRunning:
-        return with_agent(lambda agent: alone(Requests(agent, {})))

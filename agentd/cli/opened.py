@@ -1,10 +1,13 @@
-"""What commands need from a home when they do not talk to the daemon: its database, its config, its tasks."""
+"""What commands need from a home: through its daemon where one runs, or opened for them alone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from agentd.cli.client import DaemonClient
 from agentd.daemon.agent import Agent, open_agent
+from agentd.daemon.requests import Requests
+from agentd.errors import NotRunning
 from agentd.paths import find_paths
 
 T = TypeVar("T")
@@ -18,3 +21,11 @@ def with_agent(work: Callable[[Agent], Awaitable[T]]) -> T:
             return await work(agent)
 
     return asyncio.run(run())
+
+
+def steer(path: str, alone: Callable[[Requests], Awaitable[Any]], body: Any = None) -> Any:
+    """Ask the daemon, or do it in the database where there is none."""
+    try:
+        return DaemonClient(find_paths()).post(path, body)
+    except NotRunning:
+        return with_agent(lambda agent: alone(Requests(agent, {})))
