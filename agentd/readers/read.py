@@ -122,6 +122,8 @@ def _open(path: Path, max_bytes: int) -> BinaryIO:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)  # Python itself opens no folder as a file
+        if stat.S_ISDIR(found.st_mode):
+            raise NotAFile(f"{path} is a folder, not a file", hint=_run("agentd backfill TASK", path))
         raise NotAFile(f"{path} is not a regular file", hint=_run("ls -ld", path))
     if found.st_size > max_bytes:
         os.close(descriptor)

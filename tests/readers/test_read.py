@@ -95,7 +95,7 @@ def make_loop(path: Path) -> None:
     [
         (make_fifo, NotAFile, "not a regular file"),
         (make_socket, NotAFile, "is a socket"),
-        (Path.mkdir, NotAFile, "not a regular file"),
+        (Path.mkdir, NotAFile, "a folder, not a file"),
         (make_link, NotAFile, "a symbolic link, which is not followed"),
         (make_loop, NotAFile, "a symbolic link"),
         (lambda path: None, Vanished, "there is no file"),
