@@ -40,17 +40,7 @@ class FakeModel:
     """Looks like `local.LocalModel`, and says what fits."""
 
     def __init__(self, settings: ModelSettings) -> None:
-        self.info = ModelInfo(
-            path=FAKE,
-            description="scripted placeholder values, no model",
-            sha256="",
-            context=CONTEXT if settings.context == "auto" else settings.context,
-            kv_cache="none",
-            gpu_layers=0,
-            layers=0,
-            gpu_in_build=False,
-            fake=True,
-        )
+        self.info = _info(settings, "scripted placeholder values, no model")
         self._waiting: dict[int, Request] = {}
 
     def render(self, request: Request) -> Rendered:
@@ -114,18 +104,7 @@ class FakeEmbedder:
     """Looks like `embedding.EmbeddingModel`: texts are alike as far as they share words."""
 
     def __init__(self, settings: ModelSettings) -> None:
-        self.info = ModelInfo(
-            path=FAKE,
-            description="vectors of counted words, no model",
-            sha256="",
-            context=CONTEXT if settings.context == "auto" else settings.context,
-            kv_cache="none",
-            gpu_layers=0,
-            layers=0,
-            gpu_in_build=False,
-            fake=True,
-            vector=VECTOR,
-        )
+        self.info = _info(settings, "vectors of counted words, no model", vector=VECTOR)
         self._waiting: dict[int, tuple[Priority, Sequence[str]]] = {}
 
     @property
@@ -209,3 +188,18 @@ def _string(schema: dict[str, Any]) -> str:
     if "pattern" in schema and not re.search(schema["pattern"], word):
         raise BadSchema(f"the fake model has no text for the pattern {schema['pattern']}")
     return word
+
+
+def _info(settings: ModelSettings, description: str, vector: int = 0) -> ModelInfo:
+    return ModelInfo(
+        path=FAKE,
+        description=description,
+        sha256="",
+        context=CONTEXT if settings.context == "auto" else settings.context,
+        kv_cache="none",
+        gpu_layers=0,
+        layers=0,
+        gpu_in_build=False,
+        fake=True,
+        vector=vector,
+    )
