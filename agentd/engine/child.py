@@ -109,7 +109,7 @@ class Child:
         self._send({"type": "ready", "info": dataclasses.asdict(backend.info)})
         while True:
             self._take(backend)
-            for news in backend.step():
+            for news in backend.step() if backend.busy else ():
                 self._tell(news)
             self._tell_load(backend)
 
@@ -129,13 +129,15 @@ class Child:
         self._socket.sendall(encode(frame))
 
     def _take(self, backend: Backend) -> None:
-        """Look at every frame that has come; without work, wait for one."""
+        """Look at every frame that has come; without work, wait for one, which may have ended the last of it."""
         self._hurry.clear()  # before looking: who comes from here on may be overlooked
+        waits = not backend.busy
         while True:
             try:
-                frame = self._frames.get(block=not backend.busy)
+                frame = self._frames.get(block=waits)
             except queue.Empty:
                 return
+            waits = False
             try:
                 self._answer(backend, frame)
             except AgentdError as error:
