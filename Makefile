@@ -36,6 +36,7 @@ bench: $(VENV)/.ready-bench ## Speed, as ratios to a peer measured in the same r
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.engine --json build/bench.json
 	$(BIN)/python -m benchmarks.logs --json build/bench-logs.json
+	$(BIN)/python -m benchmarks.folders --json build/bench-folders.json
 
 soak: $(VENV)/.ready-dev ## The long runs: hundreds of kills
 	$(BIN)/python -m pytest -m slow
