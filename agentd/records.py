@@ -17,6 +17,8 @@ from agentd.errors import AgentdError
 
 _STDIN = "stdin"
 _LOG = "log:"
+_URI = "file://"
+_BUNDLE = "//"  # no path of a file has two in a row
 
 
 class JobState(StrEnum):
@@ -265,14 +267,19 @@ def is_stored(source: str) -> bool:
     return source.startswith((_STDIN, _LOG))
 
 
-def bundle_source(folder: Path) -> str:
-    """The source of several files of a folder that are one input."""
-    return source_of(folder) + "/"
+def bundle_source(folder: Path, content: str) -> str:
+    """The source of several files of a folder that are one input; each bundle is one of its own."""
+    return f"{source_of(folder)}{_BUNDLE}{content[:12]}"
 
 
 def is_bundle(source: str) -> bool:
     """Whether a source stands for several files of a folder."""
-    return source.endswith("/")
+    return _BUNDLE in source.removeprefix(_URI)
+
+
+def folder_of(source: str) -> Path:
+    """The folder of a bundle's files."""
+    return path_of(source.rpartition(_BUNDLE)[0])
 
 
 def is_file(source: str) -> bool:
@@ -285,12 +292,12 @@ def source_of(path: Path) -> str:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return "file://" + urllib.parse.quote_from_bytes(os.fsencode(path))
+        return _URI + urllib.parse.quote_from_bytes(os.fsencode(path))
     return str(path)
 
 
 def path_of(source: str) -> Path:
     """The path that `source_of` was given."""
-    if source.startswith("file://"):
-        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(source.removeprefix("file://"))))
+    if source.startswith(_URI):
+        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(source.removeprefix(_URI))))
     return Path(source)

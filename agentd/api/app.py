@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -70,7 +70,7 @@ class BackfillBody(Body):
     """What `agentd backfill` asks for."""
 
     task: str
-    paths: list[str]
+    paths: list[str] = Field(min_length=1)
     again: bool = False
 
 

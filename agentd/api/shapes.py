@@ -4,6 +4,7 @@ These shapes are an interface: keys may be added and never change their meaning.
 from here.
 """
 
+from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict, cast
 
 from agentd.records import Change, Job, JobState
@@ -17,7 +18,7 @@ class JobShape(TypedDict):
 
     id: int
     task: str
-    source: str  # absolute path, `file://` URI where the name is not UTF-8, or `stdin:` and a hash
+    source: str  # absolute path, `file://` URI where the name is not UTF-8, `stdin:` or `FOLDER//` and a hash
     state: str  # queued, running, done, failed, quarantined or cancelled
     attempts: int  # times it was started
     error: str | None  # why its last try failed
@@ -32,6 +33,7 @@ class JobShape(TypedDict):
     finished: str | None
     position: int | None  # in the queue of its model, from 1; null unless it is queued
     eta_seconds: float | None  # of work until a queued job is done; null before the first result of its model
+    files: list[str]  # that are its input, where these are several of a folder
     progress: str | None  # how far a running job on a long document is: "12/40 parts"
 
 
@@ -122,8 +124,10 @@ class BackfillShape(TypedDict):
     cancelled: int
     known: int  # files that needed no job: done as they are, or queued by others
     left_out: int  # files that the task does not read
+    unreadable: int  # folders that could not be listed
     eta_seconds: float | None  # of work until its last queued job is done, with all that goes before it
     error: str | None  # why its files could not be found
+    hint: str | None  # the next command to type
     created: str  # UTC, ISO 8601
 
 
@@ -290,8 +294,8 @@ class ErrorShape(TypedDict):
     hint: str  # the next command to type
 
 
-def job_shape(job: Job, place: Place | None = None) -> JobShape:
-    """The JSON of a job, with its place where it is queued."""
+def job_shape(job: Job, place: Place | None = None, files: Sequence[str] = ()) -> JobShape:
+    """The JSON of a job, with its place where it is queued, and its files where they are several."""
     return {
         "id": job.id,
         "task": job.task,
@@ -310,6 +314,7 @@ def job_shape(job: Job, place: Place | None = None) -> JobShape:
         "finished": job.finished,
         "position": place.position if place else None,
         "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
+        "files": list(files),
         "progress": job.progress if job.state is JobState.RUNNING else None,
     }
 
@@ -330,8 +335,10 @@ def backfill_shape(backfill: Backfill, eta_seconds: float | None) -> BackfillSha
         "cancelled": jobs[JobState.CANCELLED],
         "known": backfill.known,
         "left_out": backfill.left_out,
+        "unreadable": backfill.unreadable,
         "eta_seconds": None if eta_seconds is None else round(eta_seconds, 1),
         "error": backfill.error,
+        "hint": backfill.hint,
         "created": backfill.created,
     }
 

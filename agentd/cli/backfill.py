@@ -1,9 +1,7 @@
 """`agentd backfill`: let a task do files that are there already; see how far it is, pause and resume it."""
 
-import os
 import time
 from functools import partial
-from pathlib import Path
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn
@@ -14,12 +12,13 @@ from agentd.cli.client import DaemonClient
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import steer, with_agent
 from agentd.cli.render import notes, plain, print_json, print_table, state_text
-from agentd.cli.text import local_time, printable, seconds_text, short_source
+from agentd.cli.text import absolute_source, local_time, printable, seconds_text, short_source
 from agentd.daemon import backfill as work
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
 from agentd.errors import NotRunning
 from agentd.paths import find_paths
+from agentd.records import path_of
 from agentd.store import backfills
 
 POLL_SECONDS = 0.5
@@ -69,7 +68,7 @@ def start(
     ctx: click.Context, task: str, paths: tuple[str, ...], again: bool, dry_run: bool, detach: bool, as_json: bool
 ) -> None:
     """Begin a backfill and show how far it is; it goes on when this command is ended."""
-    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - resolves `..` without following links
+    absolute = [absolute_source(path) for path in paths]
     if dry_run:
         _preview(task, absolute, again, as_json)
         return
@@ -180,7 +179,7 @@ def _steer(backfill_id: int, what: str) -> BackfillShape:
 
 
 def _preview(task: str, paths: list[str], again: bool, as_json: bool) -> None:
-    found = with_agent(partial(work.preview, name=task, paths=[Path(path) for path in paths]))
+    found = with_agent(partial(work.preview, name=task, paths=[path_of(path) for path in paths]))
     jobs = found.files if again else found.files - found.known
     if as_json:
         print_json({"files": found.files, "known": found.known, "left_out": found.left_out, "jobs": jobs})
@@ -193,7 +192,8 @@ def _watch(shape: BackfillShape) -> BackfillShape:
     """Show a bar until a backfill has ended or is paused; Ctrl-C leaves it to the daemon."""
     client = DaemonClient(find_paths())
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
-    with Progress(*columns, console=notes(), transient=True) as bar:
+    console = notes()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         line = bar.add_task(f"{shape['task']}", total=None, told="")
         try:
             while shape["state"] in ("listing", "running"):
@@ -215,11 +215,11 @@ def _tell_end(shape: BackfillShape) -> None:
     without = f"; {_without(shape)}" if _without(shape) else ""
     click.echo(f"backfill {number} is {shape['state']}: {_progress(shape)}{without}", err=True)
     if shape["error"]:
-        click.echo(f"error: {printable(shape['error'])}\nnext:  agentd tasks check", err=True)
+        click.echo(f"error: {printable(shape['error'])}\nnext:  {printable(shape['hint'] or '')}", err=True)
     elif shape["state"] == "paused":
         click.echo(f"next:  agentd backfill resume {number}", err=True)
     elif shape["failed"]:
-        click.echo("next:  agentd jobs list --state failed", err=True)
+        click.echo(f"next:  agentd jobs list --backfill {number}", err=True)
 
 
 def _ended(shape: BackfillShape) -> int:
@@ -239,7 +239,8 @@ def _without(shape: BackfillShape) -> str:
     """Files that got no job, in words."""
     known = f"{shape['known']:,} done or queued before" if shape["known"] else ""
     left_out = f"{shape['left_out']:,} not for this task" if shape["left_out"] else ""
-    return ", ".join(part for part in (known, left_out) if part)
+    unreadable = f"{shape['unreadable']:,} folders could not be listed" if shape["unreadable"] else ""
+    return ", ".join(part for part in (known, left_out, unreadable) if part)
 
 
 def _paths(shape: BackfillShape) -> str:

@@ -12,8 +12,9 @@ from agentd.cli.render import plain, print_json, print_table, state_text
 from agentd.cli.text import local_time, seconds_text, short_source
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
-from agentd.records import Job, JobState
-from agentd.store import outlook, queue
+from agentd.errors import NotFound
+from agentd.records import Job, JobState, is_bundle
+from agentd.store import bundles, outlook, queue
 
 _STATES = click.Choice([state.value for state in JobState])
 
@@ -32,14 +33,23 @@ def jobs(ctx: click.Context, as_json: bool) -> None:
 @jobs.command("list")
 @click.option("--state", type=_STATES, help="Only jobs in this state.")
 @click.option("--task", help="Only jobs of this task.")
+@click.option("--backfill", "backfill_id", type=ID, help="Only jobs of this backfill.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_jobs(state: str | None = None, task: str | None = None, limit: int = 50, as_json: bool = False) -> None:
+def list_jobs(
+    state: str | None = None,
+    task: str | None = None,
+    backfill_id: int | None = None,
+    limit: int = 50,
+    as_json: bool = False,
+) -> None:
     """List jobs, newest first."""
 
     async def load(agent: Agent) -> list[JobShape]:
         wanted = JobState(state) if state else None
-        return await _shapes(agent, await agent.store.read(queue.find, state=wanted, task=task, limit=limit))
+        return await _shapes(
+            agent, await agent.store.read(queue.find, state=wanted, task=task, backfill=backfill_id, limit=limit)
+        )
 
     found = with_agent(load)
     if as_json:
@@ -69,9 +79,11 @@ def show(job_id: int, as_json: bool) -> None:
         print_json(job)
         return
     for name, value in job.items():
-        if value not in (None, "") and name not in ("position", "eta_seconds"):
+        if value not in (None, "") and name not in ("position", "eta_seconds", "files"):
             shown = local_time(str(value)) if name in ("created", "started", "finished") else str(value)
             click.echo(f"{name:<9} {plain(shown)}")
+    for file in job["files"]:
+        click.echo(f"{'file':<9} {plain(file)}")
     if place := _place(job):
         click.echo(f"{'place':<9} {place}")
 
@@ -107,7 +119,15 @@ def rerun(stale: bool) -> None:
 async def _shapes(agent: Agent, found: list[Job]) -> list[JobShape]:
     queued = [job.id for job in found if job.state is JobState.QUEUED]
     places = await agent.store.read(outlook.find_places, queued)
-    return [job_shape(job, places.get(job.id)) for job in found]
+    files = {job.id: await _files(agent, job) for job in found if is_bundle(job.source)}
+    return [job_shape(job, places.get(job.id), files.get(job.id, ())) for job in found]
+
+
+async def _files(agent: Agent, job: Job) -> list[str]:
+    try:
+        return [member.source for member in await agent.store.read(bundles.load, job.content)]
+    except NotFound:
+        return []  # they came along with a later job
 
 
 def _state(job: JobShape) -> Text:

@@ -1,7 +1,6 @@
 """`agentd run`: a task on files now, through the daemon or with an engine of its own."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import click
 from agentd.api.app import RenderBody, RunBody
 from agentd.cli.client import DaemonClient
 from agentd.cli.render import notes, plain, print_json, print_table
-from agentd.cli.text import likelihoods, output_line, printable, short_source
+from agentd.cli.text import absolute_source, likelihoods, output_line, printable, short_source
 from agentd.daemon.agent import open_agent
 from agentd.daemon.requests import Requests, requests_without_daemon
 from agentd.errors import NotRunning
@@ -34,14 +33,14 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
     with 1 when any input failed.
     """
     paths = find_paths()
-    given = [path for path in inputs if path != "-"]
+    sources = [absolute_source(path) for path in inputs if path != "-"]
     text = _read_stdin() if "-" in inputs else None
     if dry_run:
         if len(inputs) > 1:
             raise click.UsageError("--dry-run shows one prompt: give one path")
-        _dry_run(paths, {"task": task, "path": _absolute(given[0]) if given else None, "text": text}, as_json)
+        _dry_run(paths, {"task": task, "path": sources[0] if sources else None, "text": text}, as_json)
         return
-    body = {"task": task, "paths": [_absolute(path) for path in given], "texts": [] if text is None else [text]}
+    body = {"task": task, "paths": sources, "texts": [] if text is None else [text]}
     ended: list[dict[str, Any]] = []
 
     def take(part: dict[str, Any]) -> None:
@@ -119,10 +118,6 @@ def _read_stdin() -> str:
 def say_alone() -> None:
     """Tell that there is no daemon to ask."""
     notes().print("no daemon is running: loading the model for this command alone (agentd start --detach)")
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - resolves `..` without following links
 
 
 def _tell(part: dict[str, Any], done: int, total: int) -> None:

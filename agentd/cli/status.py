@@ -34,17 +34,21 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 def _from_database(paths: Paths) -> Any:
+    from agentd.api.shapes import backfill_shape
     from agentd.daemon.report import report_stopped
     from agentd.daemon.settings import load_config
     from agentd.records import JobState
-    from agentd.store import outlook, queue
+    from agentd.store import backfills, changes, outlook, queue
     from agentd.store.database import read_once
 
     config = load_config(paths.config)
     if not paths.database.exists():
         return report_stopped(config, dict.fromkeys(JobState, 0), 0.0)
     counts = read_once(paths.database, queue.count_states)
-    return report_stopped(config, counts, read_once(paths.database, outlook.seconds_left))
+    shape = report_stopped(config, counts, read_once(paths.database, outlook.seconds_left))
+    shape["backfills"] = [backfill_shape(one, None) for one in read_once(paths.database, backfills.unfinished)]
+    planned = read_once(paths.database, changes.count_states)
+    return shape | {"changes": {state.value: count for state, count in planned.items() if count}}
 
 
 def _print(shape: Any, paths: Paths) -> None:

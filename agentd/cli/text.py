@@ -3,9 +3,12 @@
 Imports next to nothing: commands that must start fast use it too.
 """
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
+
+from agentd.records import folder_of, is_bundle, source_of
 
 
 class Style(TypedDict, total=False):
@@ -45,8 +48,15 @@ def printable(text: str) -> str:
     )
 
 
+def absolute_source(path: str) -> str:
+    """A path as it was typed, as the daemon takes it: absolute, and sendable whatever bytes its name has."""
+    return source_of(Path(os.path.abspath(path)))  # noqa: PTH100 - resolves `..` without following links
+
+
 def short_source(source: str) -> str:
-    """A path from the home folder on, where it lies there."""
+    """A path from the home folder on, where it lies there; of several files, their folder and a mark."""
+    if is_bundle(source):
+        return f"{short_source(str(folder_of(source)))}/ (files {source[-12:]})"
     home = f"{Path.home()}/"
     return f"~/{source.removeprefix(home)}" if source.startswith(home) else source
 
@@ -151,6 +161,11 @@ def why_text(value: Any) -> str:
 
 def cite(source: str, place: str) -> str:
     """Where a quote stands: `notes/a.md:12`, `report.pdf, page 3`."""
+    if is_bundle(source):
+        name, _, place = place.partition(", ")
+        source = f"{folder_of(source)}/{name}"
+    if not place:
+        return short_source(source)
     kind, _, number = place.rpartition(" ")
     return f"{short_source(source)}:{number}" if kind == "line" else f"{short_source(source)}, {place}"
 

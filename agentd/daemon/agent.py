@@ -25,7 +25,7 @@ from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, ConfigError, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
 from agentd.readers.read import MAX_BYTES, Reader, content_of, read_stdin
-from agentd.records import Document, Event, Priority, is_file, path_of, source_of, timestamp
+from agentd.records import Document, Event, Job, Priority, is_file, path_of, source_of, timestamp
 from agentd.store import checksums, choices, queue, results
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
@@ -35,6 +35,7 @@ from agentd.tasks.definition import Task, read_task
 from agentd.tasks.examples import read_examples
 from agentd.tasks.library import Library
 from agentd.tasks.prompt import task_hash
+from agentd.triggers.sighting import Selection
 
 log = logging.getLogger("agentd")
 
@@ -103,6 +104,13 @@ class Agent:
             if is_file(source) and path_of(source).is_relative_to(vault.root)
         ]
         return max(inside, key=lambda row: row[:2])[2] if inside else None
+
+    def is_watched(self, job: Job) -> bool:
+        """Whether a watch of its task takes the file of a job, so that what becomes of it is a job of its own."""
+        return any(
+            watch.task == job.task and Selection(watch.resolved()).takes_file(path_of(job.source))
+            for watch in self.config.watch
+        )
 
     def engine(self, name: str) -> EngineClient:
         """The engine of a model; raises `NotFound`."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentd.daemon.agent import Agent
 from agentd.errors import InputError, Superseded, Vanished
-from agentd.readers.bundle import Part, join
+from agentd.readers.bundle import MAX_CHARACTERS, Part, join
 from agentd.readers.read import content_of
-from agentd.records import Document, Job, is_bundle, is_file, is_stored, path_of, was_read
+from agentd.records import Document, Job, folder_of, is_bundle, is_file, is_stored, path_of, was_read
 from agentd.store import backfills, bundles, changes, documents
 from agentd.store.bundles import Member
 from agentd.tasks.definition import Task
+
+_NO_ROOM = Part("", None, "there is too much text before it")
 
 
 async def read_input(agent: Agent, job: Job, task: Task) -> Document:
@@ -26,7 +29,11 @@ async def read_input(agent: Agent, job: Job, task: Task) -> Document:
         return stored
     if is_bundle(job.source):
         members = await agent.store.read(bundles.load, job.content)
-        return await asyncio.to_thread(_read_bundle, agent, job, task, members)
+        document, missed = await asyncio.to_thread(_read_bundle, agent, job, task, members)
+        await agent.store.write(bundles.note_missed, job.content, missed)
+        if document is None:
+            raise Superseded("all of its files have changed since, or are gone")
+        return document
     try:
         document = await asyncio.to_thread(agent.reader.read, path_of(job.source), agent.max_bytes)
     except InputError:
@@ -34,9 +41,11 @@ async def read_input(agent: Agent, job: Job, task: Task) -> Document:
         if was_read(job.content):
             await check_unchanged(agent, job.source, job.content)
         raise
-    is_other = was_read(job.content) and document.content != job.content
-    if is_other and not await agent.store.write(backfills.follow, job, document.content):
-        await _check_ours(agent, job.source, document.content)
+    if was_read(job.content) and document.content != job.content:
+        # Where nobody watches, a backfill does the file as it is by now.
+        followed = not agent.is_watched(job) and await agent.store.write(backfills.follow, job, document.content)
+        if not followed:
+            await _check_ours(agent, job.source, document.content)
     return document
 
 
@@ -57,31 +66,43 @@ async def _check_ours(agent: Agent, source: str, content: str) -> None:
         raise Superseded
 
 
-def _read_bundle(agent: Agent, job: Job, task: Task, members: list[Member]) -> Document:
-    """All files of a bundle; raises `InputError` where none can be read, `Superseded` where all have changed."""
-    files, changed = list[Part](), 0
+def _read_bundle(
+    agent: Agent, job: Job, task: Task, members: Sequence[Member]
+) -> tuple[Document | None, list[str]]:
+    """All files of a bundle, None where none can be read; and those that are not there as they were taken.
+
+    Raises `InputError` where nothing but bad files is left.
+    """
+    files, missed, room = list[Part](), list[str](), MAX_CHARACTERS
     for member in members:
         path = path_of(member.source)
-        name = os.path.relpath(path, path_of(job.source))
-        part = _read_member(agent, task, path, name, member.content)
-        changed += part is None
-        files.append(part or Part(name, None, "it has changed since, and comes with a later job"))
-    if changed == len(members):
-        raise Superseded
+        name = os.path.relpath(path, folder_of(job.source))
+        try:
+            part = _read_member(agent, task, path, name, member.content) if room > 0 else _NO_ROOM
+        except (Superseded, Vanished) as gone:
+            missed.append(member.source)
+            part = Part(name, None, gone.message)
+        length = len(part.document.text) if part.document else 0
+        files.append(Part(name, None, _NO_ROOM.problem) if part is _NO_ROOM or length > room else part)
+        room -= length
+    if len(missed) == len(members):
+        return None, missed
     document = join(job.source, job.content, files)
     if not document.text:
         raise InputError(f"none of {len(members):,} files can be read: {document.unread[0]}")
-    return document
+    return document, missed
 
 
-def _read_member(agent: Agent, task: Task, path: Path, name: str, content: str) -> Part | None:
-    """One file of a bundle, or why it cannot be read; None where it has another content by now."""
+def _read_member(agent: Agent, task: Task, path: Path, name: str, content: str) -> Part:
+    """One file of a bundle, or why it cannot be read; raises `Superseded` or `Vanished` for another by now."""
     try:
         document = agent.reader.read(path, agent.max_bytes)
+    except Vanished:
+        raise
     except InputError as refused:
         return Part(name, None, refused.message)
     if document.content != content:
-        return None
+        raise Superseded("it has changed since, and comes with a later job")
     if task.reads and document.kind not in task.reads:
         return Part(name, None, f"{task.name} does not read {document.kind}")
     return Part(name, document)

@@ -19,7 +19,7 @@ from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, InvalidOutput, ModelUnavailable
 from agentd.readers.read import read_stdin, read_text
-from agentd.records import Document, Job, Priority
+from agentd.records import Document, Job, Priority, path_of
 from agentd.store import backfills, changes, outlook, queue, results
 from agentd.tasks.examples import read_examples
 from agentd.tasks.prompt import build_messages
@@ -237,7 +237,7 @@ async def requests_without_daemon(agent: Agent, model: str) -> AsyncIterator[Req
 
 
 def _absolute(path: str) -> Path:
-    found = Path(path)
+    found = path_of(path)
     if not found.is_absolute():
         raise InputError(f"the path {path!r} is not absolute", hint="agentd run TASK PATH")
     return found

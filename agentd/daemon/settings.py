@@ -1,5 +1,6 @@
 """The whole config: the sections of all rooms that exist, and the file they are read from."""
 
+import itertools
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -28,6 +29,18 @@ class Config(Section):
     vocabularies: dict[str, Vocabulary] = Field(
         {}, description="Words that tasks may choose from, with a description each or as a plain list."
     )
+
+    @field_validator("watch")
+    @classmethod
+    def _one_way_for_each_file(cls, watches: tuple[WatchSettings, ...]) -> tuple[WatchSettings, ...]:
+        for one, other in itertools.combinations(watches, 2):
+            nested = one.path.is_relative_to(other.path) or other.path.is_relative_to(one.path)
+            if nested and one.task == other.task and one.per != other.per:
+                raise ValueError(
+                    f"{one.path} and {other.path} are watched for the same task, `per: {one.per}` and "
+                    f"`per: {other.per}`: who takes a file would be chance"
+                )
+        return watches
 
     @field_validator("logs")
     @classmethod

@@ -26,7 +26,6 @@ from agentd.daemon.health import report, task_problem, usual_seconds
 from agentd.daemon.requests import Requests
 from agentd.daemon.work import Worker
 from agentd.paths import Paths
-from agentd.records import bundle_source
 from agentd.store import bundles, positions, queue
 from agentd.store.owner import is_alive
 from agentd.store.positions import Taken
@@ -135,8 +134,9 @@ class Supervisor:
         if watch.per == "file":
             added = await self._agent.store.write(positions.take, files, bind.__getitem__, now())
         else:
-            source = bundle_source(watch.path)
-            taken = await self._agent.store.write(bundles.take, files, source, watch.mode, bind.__getitem__, now())
+            taken = await self._agent.store.write(
+                bundles.take, files, watch.path, watch.mode, bind.__getitem__, now()
+            )
             added = taken.added
             for job_id in taken.cancelled:
                 for worker in self._workers.values():

@@ -53,7 +53,8 @@ async def process_one(agent: Agent, job: Job) -> None:
 
 async def record_failure(agent: Agent, job: Job, error: AgentdError) -> None:
     """Apply the retry policy to a try that failed."""
-    state = await agent.store.write(queue.fail, job, agent.owner, error, now(), random.random())  # noqa: S311
+    chance, watched = random.random(), agent.is_watched(job)  # noqa: S311 - nothing secret
+    state = await agent.store.write(queue.fail, job, agent.owner, error, now(), chance, watched=watched)
     log.warning("job %d %s: %s on %s: %s", job.id, state or "lost", job.task, job.source, error)
 
 

@@ -26,17 +26,14 @@ def join(source: str, content: str, files: Sequence[Part]) -> Document:
     """The document of all files; its units are files. A file that was read in part is told among the unread."""
     parts = Parts()
     unread: list[str] = []
-    room = MAX_CHARACTERS
     for file in files:
-        document = file.document
-        if document is not None and len(document.text) <= room:
-            room -= len(document.text)
-            parts.add(file.name, f"## {file.name}")
-            parts.add_content(file.name, Content(document.text, document.places))
-            if document.unread:
-                unread.append(f"{file.name}: {'; '.join(document.unread)}")
-        else:
-            unread.append(f"{file.name}: {file.problem or 'there is too much text before it'}")
+        if file.document is None:
+            unread.append(f"{file.name}: {file.problem}")
+            continue
+        parts.add(file.name, heading(file.name))
+        _add(parts, file.name, file.document)
+        if file.document.unread:
+            unread.append(f"{file.name}: {'; '.join(file.document.unread)}")
     joined = parts.content("files")
     return Document(
         source=source,
@@ -49,3 +46,17 @@ def join(source: str, content: str, files: Sequence[Part]) -> Document:
         unread=tuple(unread),
         passages=tuple(split_passages(joined.text, 1)),
     )
+
+
+def heading(name: str) -> str:
+    """The line that stands above the text of a file: it tells a model the name, and is no word of the file."""
+    return f"## {name}"
+
+
+def _add(parts: Parts, name: str, document: Document) -> None:
+    if document.places:
+        parts.add_content(name, Content(document.text, document.places))
+        return
+    # Blank lines above the text go, and count all the same.
+    blank = len(document.text) - len(document.text.lstrip("\n"))
+    parts.add(name, document.text, "line", document.first_line + blank)

@@ -16,6 +16,7 @@ from agentd.errors import AgentdError, NotFound
 from agentd.records import Event, Job, JobState, Priority, timestamp
 from agentd.store import queue
 
+_WITHOUT_RESULT = (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED)
 State = Literal["listing", "running", "paused", "done", "cancelled", "failed"]
 
 
@@ -29,10 +30,12 @@ class Backfill:
     again: str  # the occasion of its jobs; empty where what was done is not done again
     found: int  # files that the task reads, so far
     left_out: int  # files that the task does not read
+    unreadable: int  # folders that could not be listed
     paused: bool
     cancelled: bool
     listed: str | None  # when all its files were found
-    error: str | None
+    error: str | None  # why its files could not be found
+    hint: str | None  # the next command to type
     created: str
     jobs: dict[JobState, int]
 
@@ -44,7 +47,7 @@ class Backfill:
     @property
     def known(self) -> int:
         """How many files needed no job: done as they are, or queued by others."""
-        return self.found - self.total
+        return max(self.found - self.total, 0)
 
     @property
     def ended(self) -> int:
@@ -69,8 +72,8 @@ def begin(db: Database, task: str, paths: Sequence[str], again: bool, now: datet
     """Note what is asked for; its files are found later."""
     stamp = timestamp(now)
     rows = db.query(
-        "INSERT INTO backfills (task, paths, again, found, left_out, paused, cancelled, created) "
-        "VALUES (?, ?, ?, 0, 0, 0, 0, ?) RETURNING id",
+        "INSERT INTO backfills (task, paths, again, found, left_out, unreadable, paused, cancelled, created) "
+        "VALUES (?, ?, ?, 0, 0, 0, 0, 0, ?) RETURNING id",
         [task, json.dumps(list(paths)), f"backfill {stamp}" if again else "", stamp],
     )
     return get(db, int(next(iter(rows))["id"]))
@@ -85,12 +88,20 @@ def add(
     model: str,
     now: datetime,
 ) -> bool:
-    """Add the jobs of files that were found; False where it was cancelled meanwhile."""
+    """Add the jobs of files that were found; False where it was cancelled meanwhile.
+
+    A file that is done as it is, or that is queued, needs none; one that failed or was cancelled is tried again.
+    """
     backfill = get(db, backfill_id)
     if backfill.listed:
         return False
     for event in events:
-        queue.add(db, event, task_hash, model, now, backfill=backfill_id)
+        known = _jobs_of(db, event, task_hash)
+        if not known:
+            queue.add(db, event, task_hash, model, now, backfill=backfill_id)
+        elif event.refusal is None and all(state in _WITHOUT_RESULT for _, state in known):
+            queue.retry_job(db, known[-1][0], now)
+            db.execute("UPDATE jobs SET backfill = ? WHERE id = ?", [backfill_id, known[-1][0]])
     db.execute(
         "UPDATE backfills SET found = found + ?, left_out = left_out + ? WHERE id = ?",
         [len(events), left_out, backfill_id],
@@ -102,22 +113,19 @@ def add(
 
 def count_known(db: Database, events: Sequence[Event], task_hash: str) -> int:
     """How many of these files need no job: done as they are, or queued."""
-    return sum(
-        any(
-            db.query(
-                "SELECT 1 FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ? "
-                "AND occasion = ?",
-                [event.task, task_hash, event.source, event.content, event.occasion],
-            )
-        )
-        for event in events
+    known = (_jobs_of(db, event, task_hash) for event in events)
+    return sum(any(state not in _WITHOUT_RESULT for _, state in jobs) for jobs in known)
+
+
+def end_listing(
+    db: Database, backfill_id: int, now: datetime, unreadable: int = 0, error: AgentdError | None = None
+) -> None:
+    """Note that all files were found but for those in unreadable folders, or why they could not be."""
+    told = (error.message, error.hint) if error else (None, None)
+    db.execute(
+        "UPDATE backfills SET listed = ?, unreadable = ?, error = ?, hint = ? WHERE id = ? AND listed IS NULL",
+        [timestamp(now), unreadable, *told, backfill_id],
     )
-
-
-def end_listing(db: Database, backfill_id: int, now: datetime, error: AgentdError | None = None) -> None:
-    """Note that all files were found, or why they could not be."""
-    told = error.message if error else None
-    db.execute("UPDATE backfills SET listed = ?, error = ? WHERE id = ?", [timestamp(now), told, backfill_id])
 
 
 def relist(db: Database, backfill_id: int) -> None:
@@ -193,6 +201,16 @@ def follow(db: Database, job: Job, content: str) -> bool:
         "UPDATE OR IGNORE jobs SET content = ? WHERE id = ? AND backfill IS NOT NULL", [content, job.id]
     )
     return cursor.rowcount == 1
+
+
+def _jobs_of(db: Database, event: Event, task_hash: str) -> list[tuple[int, JobState]]:
+    """The jobs that a file as it is has had, oldest first; of an occasion, where there is one."""
+    rows = db.query(
+        "SELECT id, state FROM jobs WHERE task = ?1 AND task_hash = ?2 AND source = ?3 AND content = ?4 "
+        "AND (?5 = '' OR occasion = ?5) ORDER BY id",
+        [event.task, task_hash, event.source, event.content, event.occasion],
+    )
+    return [(row["id"], JobState(row["state"])) for row in rows]
 
 
 def _steer(db: Database, backfill_id: int, *, paused: bool) -> Backfill:

@@ -206,10 +206,12 @@ CREATE TABLE backfills (
   again TEXT NOT NULL,       -- the occasion of its jobs; empty where what was done is not done again
   found INTEGER NOT NULL,    -- files that the task reads
   left_out INTEGER NOT NULL, -- files that the task does not read
+  unreadable INTEGER NOT NULL, -- folders that could not be listed
   paused INTEGER NOT NULL,
   cancelled INTEGER NOT NULL,
   listed TEXT,               -- when all its files were found
   error TEXT,                -- why its files could not be found
+  hint TEXT,                 -- the next command to type
   created TEXT NOT NULL
 ) STRICT
 """
@@ -348,7 +350,8 @@ def _fifth(db: Database) -> None:
         "ALTER TABLE jobs ADD COLUMN lane TEXT",
         "CREATE INDEX jobs_by_lane ON jobs (lane, state) WHERE lane IS NOT NULL",
         "CREATE TABLE bundles (content TEXT NOT NULL, source TEXT NOT NULL, sha256 TEXT NOT NULL, "
-        "PRIMARY KEY (content, source)) STRICT, WITHOUT ROWID",
+        "missed INTEGER NOT NULL, PRIMARY KEY (content, source)) STRICT, WITHOUT ROWID",
+        "CREATE INDEX bundles_by_source ON bundles (source, sha256)",
         _BACKFILLS,
         "ALTER TABLE jobs ADD COLUMN backfill INTEGER REFERENCES backfills (id)",
         "CREATE INDEX jobs_by_backfill ON jobs (backfill, state) WHERE backfill IS NOT NULL",

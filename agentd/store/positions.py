@@ -115,10 +115,12 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
         return None  # only touched or moved; a task that changed makes the result stale, not the file new
     same = list(
         db.query(
-            "SELECT state FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ?",
+            "SELECT id, state FROM jobs WHERE task = ? AND task_hash = ? AND source = ? AND content = ?",
             [event.task, task_hash, event.source, event.content],
         )
     )
+    for row in same:
+        queue.hurry(db, row["id"], event.priority)
     if same and (before is None or any(not JobState(row["state"]).final for row in same)):
         return None
     occasion = f"return {_times_done(db, event)}" if same else event.occasion
@@ -191,6 +193,10 @@ def _follow_rename(db: Database, event: Event) -> bool:
         return False
     old = rows[0]["source"]
     db.execute("DELETE FROM positions WHERE task = ? AND source = ?", [event.task, old])
+    db.execute(
+        "UPDATE OR IGNORE bundles SET source = ? WHERE source = ? AND sha256 = ?",
+        [event.source, old, event.content],
+    )
     # A path that had this content before keeps its own jobs: those rows stay where they are.
     db.execute(
         "UPDATE OR IGNORE jobs SET source = ? WHERE task = ? AND source = ?", [event.source, event.task, old]

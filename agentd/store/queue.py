@@ -14,7 +14,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from agentd.errors import AgentdError, EngineCrashed, NotFound, Superseded, Vanished
-from agentd.records import Document, Event, Job, JobState, Priority, timestamp
+from agentd.records import Document, Event, Job, JobState, Priority, folder_of, is_bundle, timestamp
 from agentd.store import retry
 from agentd.store.documents import keep_document
 
@@ -70,8 +70,23 @@ def add_all(
     """Add the jobs of several events, each with its task hash and model, and the texts that stand in no file."""
     for document in documents:
         keep_document(db, document)
-    added = [add(db, event, task_hash, model, now) for event, task_hash, model in bound]
+    added = [
+        add(
+            db,
+            event,
+            task_hash,
+            model,
+            now,
+            lane=lane_of(event.task, event.source) if is_bundle(event.source) else None,
+        )
+        for event, task_hash, model in bound
+    ]
     return [job_id for job_id in added if job_id is not None]
+
+
+def lane_of(task: str, source: str) -> str:
+    """The lane in which the bundles of a folder are done for a task."""
+    return f"{task} {folder_of(source)}"
 
 
 def claim(
@@ -172,13 +187,23 @@ def finish(db: Database, job: Job, owner: str, now: datetime) -> bool:
     return _end(db, job, owner, now, JobState.DONE)
 
 
-def fail(db: Database, job: Job, owner: str, error: AgentdError, now: datetime, chance: float) -> JobState | None:
-    """Record why a try ended, and what comes next; None where the owner lost its lease."""
+def fail(
+    db: Database, job: Job, owner: str, error: AgentdError, now: datetime, chance: float, *, watched: bool = True
+) -> JobState | None:
+    """Record why a try ended, and what comes next; None where the owner lost its lease.
+
+    A file that changed is a job of its own where it is `watched`; a backfill does it again elsewhere.
+    """
     verdict = retry.judge(job, error, chance)
     if isinstance(error, Vanished) and get(db, job.id).source != job.source:
         # It moved after it was claimed: under its new name it can be read.
         verdict = retry.Verdict(JobState.QUEUED)
-    elif isinstance(error, Superseded) and job.attempts < retry.MAX_ATTEMPTS and _has_no_successor(db, job):
+    elif (
+        isinstance(error, Superseded)
+        and not watched
+        and job.attempts < retry.MAX_ATTEMPTS
+        and _of_backfill(db, job)
+    ):
         verdict = retry.Verdict(JobState.QUEUED, retry.backoff(job.attempts, chance))
     again = verdict.state is JobState.QUEUED
     if not _end(db, job, owner, now, verdict.state, error):
@@ -201,10 +226,18 @@ def retry_job(db: Database, job_id: int, now: datetime) -> Job:
         )
     db.execute(
         "UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, not_before = ?, finished = NULL, "
-        "reason = NULL, error = NULL, hint = NULL WHERE id = ?",
-        [timestamp(now), job_id],
+        "reason = NULL, error = NULL, hint = NULL, priority = min(priority, ?) WHERE id = ?",
+        [timestamp(now), int(Priority.BACKFILL), job_id],
     )
     return get(db, job_id)
+
+
+def hurry(db: Database, job_id: int, priority: Priority) -> None:
+    """Let a queued job be as urgent as this: what a backfill would do some day has happened just now."""
+    db.execute(
+        "UPDATE jobs SET priority = ?, backfill = NULL WHERE id = ? AND state = 'queued' AND priority > ?",
+        [int(priority), job_id, int(priority)],
+    )
 
 
 def cancel(db: Database, job_id: int, now: datetime) -> Job:
@@ -242,6 +275,7 @@ def find(
     task: str | None = None,
     ids: Sequence[int] | None = None,
     ended: bool = False,
+    backfill: int | None = None,
     limit: int = 50,
 ) -> list[Job]:
     """Jobs, newest first, that match every filter given."""
@@ -252,6 +286,8 @@ def find(
         tests, values = [*tests, "task = ?"], [*values, task]
     if ids is not None:
         tests, values = [*tests, "id IN (SELECT value FROM json_each(?))"], [*values, json.dumps(list(ids))]
+    if backfill is not None:
+        tests, values = [*tests, "backfill = ?"], [*values, backfill]
     if ended:
         tests = [*tests, "state NOT IN ('queued', 'running')"]
     sql = f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(tests)} ORDER BY id DESC LIMIT ?"
@@ -276,15 +312,8 @@ def _end(
     return cursor.rowcount == 1
 
 
-def _has_no_successor(db: Database, job: Job) -> bool:
-    """Whether nobody but a backfill will ever do what the file of this job is now."""
-    return any(
-        db.query(
-            "SELECT 1 FROM jobs WHERE id = ?1 AND backfill IS NOT NULL AND NOT EXISTS "
-            "(SELECT 1 FROM jobs AS other WHERE other.task = ?2 AND other.source = ?3 AND other.id > ?1)",
-            [job.id, job.task, job.source],
-        )
-    )
+def _of_backfill(db: Database, job: Job) -> bool:
+    return any(db.query("SELECT 1 FROM jobs WHERE id = ? AND backfill IS NOT NULL", [job.id]))
 
 
 def _release(db: Database, test: str, values: list[Any]) -> int:

@@ -24,9 +24,12 @@ class Hit:
     text: str
 
 
-# The newest result of each task and source, of files that are still there.
+# The newest result of each task and source, of files that are still there; of a bundle, while any of its files is.
 _CURRENT = """
-  r.id = (SELECT max(id) FROM results WHERE task = r.task AND source = r.source)
+  (NOT EXISTS (SELECT 1 FROM bundles b WHERE b.content = r.content) OR EXISTS
+    (SELECT 1 FROM bundles b JOIN positions q ON q.source = b.source AND q.content = b.sha256
+     WHERE b.content = r.content AND q.task = r.task AND q.gone IS NULL))
+  AND r.id = (SELECT max(id) FROM results WHERE task = r.task AND source = r.source)
   AND NOT EXISTS (SELECT 1 FROM positions q WHERE q.task = r.task AND q.source = r.source AND q.gone IS NOT NULL)
 """
 

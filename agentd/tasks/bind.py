@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentd.model import IN_ORDER
+from agentd.readers.bundle import heading
 from agentd.readers.facts import candidates
 from agentd.readers.sentences import LONGEST, flat, said_in
-from agentd.records import Document
+from agentd.records import Document, is_bundle
 from agentd.tasks.schema import FINDS, FROM_DOCUMENT
 
 _BY_LINE = ("code", "diff", "csv", "json", "xlsx")
@@ -55,7 +56,10 @@ def bind_quotes(schema: dict[str, Any], quotes: Quotes) -> dict[str, Any]:
 
 
 def quotable(document: Document) -> list[str]:
-    """What can be quoted of a document, each once, in order."""
+    """What can be quoted of a document, each once, in order; of a bundle, not the names of its files."""
+    if is_bundle(document.source):
+        names = {flat(heading(place.name)) for place in document.places}
+        return [said for said in said_in(document.text) if said not in names]
     if document.kind not in _BY_LINE:
         return said_in(document.text)
     lines = (flat(line) for line in document.text.split("\n"))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.errors import AgentdError
-from agentd.records import Priority, bundle_source, path_of, source_of, was_read
+from agentd.records import Priority, path_of, source_of, was_read
 from agentd.store import bundles, positions
 from agentd.store.database import Store
 from agentd.store.positions import Position, Stamp, Taken
@@ -37,7 +37,6 @@ BATCH = 500  # files read and committed at a time
 RETRY_SECONDS = 5.0  # how often a missing folder is looked for, and a present one is made sure of
 POLL_SECONDS = 30.0  # how often to scan where the system gives no events
 POLL_PAUSE = 10  # times what a scan took, at least: a large tree on a slow network must not be listed all the time
-MOST_IN_BUNDLE = 1000  # files of one job
 
 
 class FolderTrigger:
@@ -68,7 +67,8 @@ class FolderTrigger:
             await self._watch()
 
     async def _wait_for_folder(self) -> None:
-        while not self.watch.path.is_dir():
+        # In a thread: a network file system whose server is gone keeps whoever asks for minutes.
+        while not await asyncio.to_thread(self.watch.path.is_dir):
             self._say_problem(f"the watched folder {self.watch.path} does not exist: mkdir -p '{self.watch.path}'")
             self.scanned.set()
             await asyncio.sleep(RETRY_SECONDS)
@@ -85,7 +85,7 @@ class FolderTrigger:
         with self._observed() as observing:
             await self._scan()
             await self._once()
-            while observing():
+            while await asyncio.to_thread(observing):
                 await self._once()
 
     async def _once(self) -> None:
@@ -111,8 +111,7 @@ class FolderTrigger:
         """With `mode: single`, whether an earlier job of the folder is not done."""
         if self.watch.per == "file" or self.watch.mode != "single" or not self._settler:
             return False
-        source = bundle_source(self.watch.path)
-        if busy := await self._store.read(bundles.is_busy, self.watch.task, source):
+        if busy := await self._store.read(bundles.is_busy, self.watch.task, self.watch.path):
             self._not_before = time.monotonic() + RETRY_SECONDS
         return busy
 
@@ -135,7 +134,8 @@ class FolderTrigger:
             if not unreadable:
                 await self._mark_gone([source for source in self._known if source not in seen])
             if self._first and self._first_files is None:
-                self._first_files = seen
+                # What is known was taken by a start that died before it could note that it was through.
+                self._first_files = {source for source in seen if source not in self._known}
                 await self._announce(self.watch, len(seen))
         now = time.monotonic()
         interval = self.watch.scan
@@ -178,7 +178,7 @@ class FolderTrigger:
     async def _take(self, settled: Sequence[tuple[str, Stamp]]) -> None:
         first_files = self._first_files or set()
         through = bool(settled) or not first_files
-        size = BATCH if self.watch.per == "file" else MOST_IN_BUNDLE
+        size = BATCH if self.watch.per == "file" else bundles.MOST_FILES
         for start in range(0, len(settled), size):
             taken, again = await asyncio.to_thread(self._inspect, settled[start : start + size])
             self._observe(again)
@@ -193,7 +193,7 @@ class FolderTrigger:
             await self._store.write(
                 positions.note_scanned, self.watch.task, str(self.watch.path), datetime.now(UTC)
             )
-            self._first = False
+            self._first, self._first_files = False, set()
 
     async def _hand_on(self, taken: Sequence[Taken]) -> bool:
         """Emit files; where that is refused (a broken task, say), they settle once more and are tried again."""

@@ -174,7 +174,7 @@ def test_a_backfill_and_planned_changes_are_told_with_what_to_type(
                 "queued": 4880,
             },
             **{"running": 0, "done": 120, "failed": 0, "cancelled": 0, "known": 0, "left_out": 0},
-            **{"eta_seconds": 7200.0, "error": None, "created": "c"},
+            **{"unreadable": 0, "eta_seconds": 7200.0, "error": None, "hint": None, "created": "c"},
         }
     ]
     shape["changes"] = {"planned": 12, "applied": 3}

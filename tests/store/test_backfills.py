@@ -3,9 +3,10 @@ from sqlite_utils import Database
 
 from agentd.errors import AgentdError, EmptyInput, NotFound, Superseded, UnknownTask
 from agentd.records import Event, JobState, Priority
-from agentd.store import backfills, outlook, queue
+from agentd.store import backfills, outlook, positions, queue
 from agentd.store.backfills import Backfill
-from tests.making import NOW, later, make_event, sha
+from agentd.store.positions import Stamp, Taken
+from tests.making import NOW, make_event, sha
 from tests.store.conftest import OWNER, add_job, claim_job
 
 
@@ -73,8 +74,6 @@ def test_a_paused_backfill_waits_and_is_no_work_until_it_is_resumed(db: Database
     # One that was at work and returns to the queue does not go on alone.
     queue.release(db, OWNER)
     assert queue.claim(db, OWNER, "main", NOW) is None
-    # Nor does one that is found meanwhile.
-    assert backfills.add(db, backfills.begin(db, "tag", ["/x"], False, NOW).id, [], 0, "hash", "main", NOW)
     assert backfills.resume(db, found.id).state == "running"
     assert claim_job(db).id == job.id
     assert outlook.find_places(db, [waiting])[waiting].position == 2
@@ -100,7 +99,7 @@ def test_a_cancelled_backfill_ends_its_jobs_and_finds_no_more(db: Database) -> N
 
 def test_one_that_has_ended_cannot_be_steered(db: Database) -> None:
     found = backfills.begin(db, "tag", ["/notes"], False, NOW)
-    backfills.end_listing(db, found.id, NOW, UnknownTask("there is no task tag"))
+    backfills.end_listing(db, found.id, NOW, error=UnknownTask("there is no task tag"))
     assert (backfills.get(db, found.id).state, backfills.get(db, found.id).error) == (
         "failed",
         "there is no task tag",
@@ -120,19 +119,58 @@ def test_a_file_that_nobody_else_watches_is_done_as_it_is_by_now(db: Database) -
     assert backfills.follow(db, job, sha("new"))
     assert queue.get(db, job.id).content == sha("new")
     # Changed while the model read it: it is done again, and not left as it was.
-    assert queue.fail(db, job, OWNER, Superseded("changed"), NOW, 0.0) is JobState.QUEUED
+    changed = Superseded("changed")
+    assert queue.fail(db, job, OWNER, changed, NOW, 0.0, watched=False) is JobState.QUEUED
 
 
-def test_a_file_that_has_a_job_for_its_new_content_is_left_to_that(db: Database) -> None:
+def test_a_file_that_somebody_watches_is_left_to_the_job_of_its_new_content(db: Database) -> None:
+    begin(db, "a.md")
+    job = claim_job(db)
+    assert queue.fail(db, job, OWNER, Superseded("changed"), NOW, 0.0, watched=True) is JobState.CANCELLED
+
+
+def test_a_job_does_not_follow_to_a_content_that_has_its_job(db: Database) -> None:
     begin(db, "a.md")
     job = claim_job(db)
     add_job(db, "/notes/a.md", "new")
     assert not backfills.follow(db, job, sha("new"))
-    assert queue.fail(db, job, OWNER, Superseded("changed"), NOW, 0.0) is JobState.CANCELLED
 
 
 def test_a_job_of_no_backfill_follows_nothing(db: Database) -> None:
     add_job(db)
     job = claim_job(db)
     assert not backfills.follow(db, job, sha("new"))
-    assert queue.fail(db, job, OWNER, Superseded("changed"), later(1), 0.0) is JobState.CANCELLED
+    assert queue.fail(db, job, OWNER, Superseded("changed"), NOW, 0.0, watched=False) is JobState.CANCELLED
+
+
+def test_what_failed_or_was_cancelled_is_tried_again_and_what_was_run_is_known(db: Database) -> None:
+    found = begin(db, "a.md", "b.md")
+    queue.fail(db, claim_job(db), OWNER, EmptyInput("empty"), NOW, 0.0)
+    backfills.cancel(db, found.id, NOW)
+    ran = add_job(db, "/notes/c.md", "a", occasion="run now")
+    queue.finish(db, claim_job(db), OWNER, NOW)
+    events = [old(name) for name in ("a.md", "b.md", "c.md")]
+    assert backfills.count_known(db, events, "hash") == 1
+    again = begin(db, "a.md", "b.md", "c.md")
+    assert (again.total, again.known, again.jobs[JobState.QUEUED]) == (2, 1, 2)
+    assert queue.get(db, ran).state is JobState.DONE
+    assert backfills.get(db, found.id).total == 0
+
+
+def test_a_paused_job_that_a_person_retries_is_claimed_again(db: Database) -> None:
+    found = begin(db, "a.md")
+    backfills.pause(db, found.id)
+    backfills.cancel(db, found.id, NOW)
+    (job,) = queue.find(db, backfill=found.id)
+    queue.retry_job(db, job.id, NOW)
+    assert claim_job(db).id == job.id
+
+
+def test_a_file_that_a_watch_sees_just_now_does_not_wait_for_its_backfill(db: Database) -> None:
+    found = begin(db, "a.md", "b.md")
+    backfills.pause(db, found.id)
+    file = Taken(make_event("/notes/b.md", "a"), Stamp(1, 1, 1))
+    assert positions.take(db, [file], lambda task: ("hash", "main"), NOW) == []
+    job = claim_job(db)
+    assert (job.source, job.priority) == ("/notes/b.md", Priority.TRIGGERED)
+    assert backfills.get(db, found.id).total == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentd.errors import AgentdError
-from agentd.records import bundle_source, path_of
+from agentd.records import path_of
 from agentd.store import bundles, positions
 from agentd.store.database import Database, Store
 from agentd.store.positions import Taken
@@ -65,8 +65,7 @@ class Watched:
             raise self.refuse.pop(0)
         bind, now = lambda task: ("h1", "main"), datetime.now(UTC)
         if watch.per == "folder":
-            source = bundle_source(watch.path)
-            ids = (await self.store.write(bundles.take, taken, source, watch.mode, bind, now)).added
+            ids = (await self.store.write(bundles.take, taken, watch.path, watch.mode, bind, now)).added
         else:
             ids = await self.store.write(positions.take, taken, bind, now)
         self.emitted += taken
