@@ -74,8 +74,8 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
     for name in names or library.names():
         try:
             task = library.get(name)
-            if task.model not in config.models:
-                raise BrokenTask(f"{task.file}: the config has no model `{task.model}`")
+            if problem := config.model_problem(task.model):
+                raise BrokenTask(f"{task.file}: {problem}")
             try:
                 compile_schema(task.schema)
             except BadSchema as error:

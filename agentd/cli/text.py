@@ -150,7 +150,8 @@ def why_text(value: Any) -> str:
     if notes["tagged"]:
         like = ", ".join(short_source(source) for source in notes["similar"])
         told.append(f"{notes['tagged']:,} notes have it ({notes['nats']:+g}{'; like ' + like if like else ''})")
-    if near := value.get("embeddings"):
+    near = value.get("embeddings")
+    if near and near["nats"]:
         like = ", ".join(short_source(source) for source in near["similar"])
         told.append(f"by meaning ({near['nats']:+g}{'; like ' + like if like else ''})")
     if model["nats"]:

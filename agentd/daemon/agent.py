@@ -71,18 +71,8 @@ class Agent:
     def task(self, name: str) -> Task:
         """A task whose model the config has; raises `TaskError`."""
         task = self.library.get(name)
-        if task.model == self.config.embedding_model:
-            raise BrokenTask(
-                f"{task.file}: the model `{task.model}` is for embeddings and does no tasks "
-                f"(the config has {', '.join(self.config.text_models)})",
-                hint="agentd config path",
-            )
-        if task.model not in self.config.models:
-            known = ", ".join(self.config.text_models)
-            raise BrokenTask(
-                f"{task.file}: the config has no model `{task.model}` (it has {known})",
-                hint="agentd config path",
-            )
+        if problem := self.config.model_problem(task.model):
+            raise BrokenTask(f"{task.file}: {problem}", hint="agentd config path")
         return task
 
     def task_for_examples(self, name: str) -> Task:

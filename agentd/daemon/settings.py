@@ -67,6 +67,16 @@ class Config(Section):
         """The models that tasks may name."""
         return [name for name, model in self.models.items() if model.use != EMBEDDINGS]
 
+    def model_problem(self, name: str) -> str | None:
+        """Why a task cannot have this model; None where it can."""
+        if name in self.text_models:
+            return None
+        if name == self.embedding_model:
+            return (
+                f"the model `{name}` is for embeddings and does no tasks (there is {', '.join(self.text_models)})"
+            )
+        return f"the config has no model `{name}` (it has {', '.join(self.text_models)})"
+
     @property
     def embedding_model(self) -> str | None:
         """The model for embeddings, where there is one."""
