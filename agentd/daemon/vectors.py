@@ -42,6 +42,7 @@ class NoteVectors:
         self.changed = asyncio.Event()  # set when there may be notes without a vector
         self._store = store
         self._failures = Counter[str]()  # by text
+        self._comparing = asyncio.Lock()  # of a large vault, the vectors of one comparison are memory enough
         self._told = ""  # what was wrong last
 
     @property
@@ -58,8 +59,9 @@ class NoteVectors:
             return None
         if not note:
             return None
-        others = await self._store.read(vectors.tagged, self.key, root, document.source)
-        return await asyncio.to_thread(_compare, note, others)
+        async with self._comparing:
+            others = await self._store.read(vectors.tagged, self.key, root, document.source)
+            return await asyncio.to_thread(_compare, note, others)
 
     async def run(self) -> None:
         """Embed the tagged notes that have no vector yet, whenever there are any, until cancelled."""

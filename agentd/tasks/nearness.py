@@ -33,9 +33,9 @@ def vote(note: bytes, others: Sequence[bytes], tags: Sequence[Sequence[str]]) ->
     """
     if not others:
         return Vote({}, [])
-    vectors = np.stack([_read(one) for one in others])
+    vectors = _read(others)
     common = vectors.mean(axis=0)
-    cosines = _at_length_1(vectors - common) @ _at_length_1(_read(note) - common)
+    cosines = _centre(vectors, common) @ _centre(_read([note]), common)[0]
     nearness = (cosines - cosines.mean()) / (cosines.std() + _TINY)
     weights = np.exp(nearness - nearness.max())
     rest_on = float(weights.sum() ** 2 / (weights**2).sum())  # 1 where one note outvotes all, else up to all
@@ -52,11 +52,13 @@ def vote(note: bytes, others: Sequence[bytes], tags: Sequence[Sequence[str]]) ->
     return Vote(nats, np.argsort(-nearness, kind="stable").tolist())
 
 
-def _read(vector: bytes) -> NDArray[np.float32]:
-    return np.frombuffer(vector, VECTOR_TYPE).astype(np.float32)
+def _read(vectors: Sequence[bytes]) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(vectors), VECTOR_TYPE).reshape(len(vectors), -1).astype(np.float32)
 
 
-def _at_length_1(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    length: NDArray[np.float32] = np.linalg.norm(vectors, axis=-1, keepdims=True).astype(np.float32)
-    length[length == 0] = 1
-    return vectors / length
+def _centre(vectors: NDArray[np.float32], common: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take out what is common, and bring what is left to length 1; in place, for there may be many."""
+    vectors -= common
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(length > 0, length, 1)
+    return vectors
