@@ -4,7 +4,7 @@ A task run or an ask gets a `Model`; which engine, process or machine stands beh
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -156,16 +156,3 @@ class Model(Protocol):
 
         What `decide` names is scored first, over all its choices, and stands in the answer with the others.
         """
-
-
-class Embedder(Protocol):
-    """A model that turns texts into vectors. Every method raises `EngineError` where the engine fails."""
-
-    @property
-    def info(self) -> ModelInfo:
-        """What is loaded; raises `ModelUnavailable` while nothing is."""
-
-    async def embed(
-        self, texts: Sequence[str], priority: Priority = Priority.TRIGGERED, seconds: float = 300.0
-    ) -> Embeddings:
-        """The vector of each text, however long it is; within so many seconds of work."""
