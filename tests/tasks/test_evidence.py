@@ -118,8 +118,17 @@ def test_near_notes_are_evidence_of_their_own_and_told_only_where_there_are_any(
     first, *_ = explain(weighed, choose(weighed, 0, 1), vault)
     assert first["embeddings"] == {"nats": 1.25, "compared": 30, "similar": ["/n/peas.md"]}
     assert "by meaning (+1.25; like /n/peas.md)" in why_text(first)
-    (plain, *_) = explain(weighed, choose(weighed, 0, 1), EMPTY_VAULT)
+    plain, *_ = explain(weighed, choose(weighed, 0, 1), EMPTY_VAULT)
     assert "embeddings" not in plain and "by meaning" not in why_text(plain)
+
+
+def test_two_ways_of_asking_the_same_notes_do_not_count_as_two() -> None:
+    def told(near: Near | None) -> float:
+        vault = VaultView({}, {"garden": 0.3, "dev": 0.1}, {"garden": 10, "dev": 10}, near=near)
+        return next(one.vault for one in weigh_tags(TAGS, read_words(""), vault, {}) if one.tag == "garden")
+
+    assert told(Near({}, 30)) == told(None) / 2
+    assert told(Near({}, 0)) == told(None), "no note was compared"
 
 
 async def test_a_task_that_decides_by_evidence_asks_for_one_score_and_gives_a_list(read: ReadTask) -> None:
