@@ -52,14 +52,16 @@ class Agent:
         self.owner = current_owner()
         self.reader = Reader()
         self.changes = Changes(store, config)
-        self.vocabularies = Vocabularies(config.vocabularies, store)
         self.library = Library(paths.tasks, {}, self.changes.read_actions)
         self.engines = {
             name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
         }
         embedding = config.embedding_model
         self.vectors = NoteVectors(self.engines[embedding], store) if embedding else None
-        self._vaults = [Vault(watch, store, self.vectors) for watch in config.watch]
+        made = [Vault(watch, store, self.vectors) for watch in config.watch]
+        vaults = {vault.root: vault for vault in made}  # what several watches look at is one vault
+        self._vaults = [vaults[vault.root] for vault in made]
+        self.vocabularies = Vocabularies(config.vocabularies, store, vaults.values())
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
         self.identities: dict[str, str] = {}
@@ -91,7 +93,7 @@ class Agent:
         inside = [
             (watch.task == task, len(str(watch.path)), vault)
             for watch, vault in zip(self.config.watch, self._vaults, strict=True)
-            if is_file(source) and path_of(source).is_relative_to(vault.root)
+            if is_file(source) and path_of(source).is_relative_to(vault.folder)
         ]
         return max(inside, key=lambda row: row[:2])[2] if inside else None
 
@@ -187,19 +189,22 @@ class Agent:
                 self.choices.pop(name, None)
             engine.choice = _to_choice(found) if found else None
 
-    async def load_vocabularies(self) -> None:
-        """Let tasks choose from the words as they are now; raises `ConfigError`."""
-        if await self.vocabularies.refresh():
+    async def load_vocabularies(self, *, look: bool = True) -> None:
+        """Let tasks choose from the words as they are now, or were when folders were last looked at.
+
+        Raises `ConfigError`.
+        """
+        if await self.vocabularies.refresh(look=look):
             self.library.use(self.vocabularies.words)
 
     async def follow_vocabularies(self) -> None:
         """Take in words that came or went, until cancelled; a file that broke leaves them as they are."""
         while True:
-            await asyncio.sleep(VOCABULARY_SECONDS)
             try:
                 await self.load_vocabularies()
             except ConfigError as broken:
                 log.warning("%s", broken)
+            await asyncio.sleep(VOCABULARY_SECONDS)
 
     async def write_views(self) -> None:
         """Make the view of every task that can be used, as its output is now."""
@@ -250,7 +255,7 @@ async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
     store = Store(paths.database)
     agent = Agent(paths, config, store)
     try:
-        await agent.load_vocabularies()
+        await agent.load_vocabularies(look=False)
         await agent.identify_models()
         await agent.load_choices()
         yield agent

@@ -5,6 +5,7 @@ counts at once. How evidence is weighed is known to `tasks.evidence`.
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from agentd.readers.tags import read_tags
 from agentd.records import Document, path_of
 from agentd.store import changes, vault
 from agentd.store.database import Store
+from agentd.store.positions import Stamp
 from agentd.store.vault import VaultNote
 from agentd.tasks.evidence import Similar, VaultView
 from agentd.tasks.profiles import Learned, Profiles
@@ -40,12 +42,13 @@ class Vault:
 
     def __init__(self, watch: WatchSettings, store: Store, vectors: NoteVectors | None = None) -> None:
         watch = watch.resolved()
-        self.root = str(watch.path)
+        self.folder = watch.path
+        self.root = _name(watch)  # in the index
         self._selection = Selection(watch)
         self._store = store
         self._vectors = vectors
         self._profiles = Profiles()
-        self._loaded = False
+        self._learned: dict[str, Stamp] = {}  # what the profiles rest on
         self._looking = asyncio.Lock()
         self._next_look = 0.0
 
@@ -78,13 +81,13 @@ class Vault:
     async def refresh(self) -> None:
         """Take in what changed in the folder, unless that was looked at just now."""
         async with self._looking:
-            if not self._loaded:
-                await self._load()
-                self._loaded = True
             began = time.monotonic()
             if began < self._next_look:
                 return
             known = await self._store.read(vault.stamps, self.root)
+            if known != self._learned:
+                # At the start, and after another process indexed something.
+                known = await self._load()
             found = await asyncio.to_thread(self._list)
             if found is not None:
                 changed = [one for source, one in found.items() if known.get(source) != one.stamp]
@@ -94,12 +97,14 @@ class Vault:
             took = time.monotonic() - began
             self._next_look = time.monotonic() + max(LEAST_PAUSE, PAUSE_FACTOR * took)
 
-    async def _load(self) -> None:
-        """Learn what is indexed already."""
+    async def _load(self) -> dict[str, Stamp]:
+        """Learn what is indexed already, from nothing; return what each of these notes looked like."""
+        self._profiles, self._learned = Profiles(), {}
         learned, row = await self._store.read(vault.page, self.root, 0, BATCH)
         while learned:
             await asyncio.to_thread(self._learn, learned)
             learned, row = await self._store.read(vault.page, self.root, row, BATCH)
+        return dict(self._learned)
 
     async def _take(self, changed: Sequence[Sighting], gone: Sequence[str]) -> None:
         """Index these notes anew, and learn them."""
@@ -115,11 +120,13 @@ class Vault:
             self._vectors.changed.set()
         for note in before:
             self._profiles.remove(count_terms(note.text), note.tags)
+            del self._learned[note.source]
         self._learn(notes)
 
     def _learn(self, notes: Iterable[VaultNote]) -> None:
         for note in notes:
             self._profiles.add(count_terms(note.text), note.tags)
+            self._learned[note.source] = note.stamp
 
     def _list(self) -> dict[str, Sighting] | None:
         """The files of the folder; None where it cannot be listed now."""
@@ -129,6 +136,15 @@ class Vault:
         except OSError:
             return None
         return None if unreadable else found
+
+
+def _name(watch: WatchSettings) -> str:
+    """What a vault is called in the index: by its folder, and by its files where these are special."""
+    usual = WatchSettings.model_construct(path=watch.path, task=watch.task)
+    chosen, by_default = ((one.include, one.exclude, one.recursive) for one in (watch, usual))
+    if chosen == by_default:
+        return str(watch.path)
+    return f"{watch.path}?{hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]}"
 
 
 def _read(sighting: Sighting) -> VaultNote:

@@ -4,7 +4,7 @@ A vocabulary of the config is a list of words, the path of a file with one, or t
 have tags already. Words that a person accepted belong to each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agentd.config import read_yaml
@@ -21,46 +21,51 @@ Words = dict[str, str]
 class Vocabularies:
     """All vocabularies of one home, as they were last put together."""
 
-    def __init__(self, configured: Mapping[str, Words | Path], store: Store) -> None:
+    def __init__(
+        self, configured: Mapping[str, Words | Path], store: Store, watched: Iterable[Vault] = ()
+    ) -> None:
         self._configured, self._store = configured, store
+        # A folder that is watched, too, is looked at once for both.
         self._vaults = {
-            name: Vault(WatchSettings.model_validate({"path": str(path), "task": ""}), store)
+            name: next((vault for vault in watched if vault.folder == path.resolve()), None)
+            or Vault(WatchSettings.model_validate({"path": str(path), "task": ""}), store)
             for name, path in configured.items()
             if isinstance(path, Path) and path.is_dir()
         }
         self.words: dict[str, Words] = {}
 
-    async def refresh(self) -> bool:
-        """Put them together anew; True where a word came or went. Raises `ConfigError` for a broken file."""
-        found = {name: await self._words(name) for name in self._configured}
+    async def refresh(self, *, look: bool = True) -> bool:
+        """Put them together anew; True where a word came or went. Raises `ConfigError` for a broken file.
+
+        Without `look`, folders are taken as they were last indexed: a large one takes seconds to look at.
+        """
+        found = {name: await self._words(name, look) for name in self._configured}
         changed, self.words = found != self.words, found
         return changed
 
-    async def _words(self, name: str) -> Words:
+    async def _words(self, name: str, look: bool) -> Words:
         source = self._configured[name]
         if name in self._vaults:
-            words = await self._collect(self._vaults[name])
+            words = await self._collect(self._vaults[name], look)
         elif isinstance(source, Path):
             words = _read_file(source, name)
         else:
             words = source
         return {**words, **await self._store.read(vocabulary.accepted, name)}
 
-    async def _collect(self, folder: Vault) -> Words:
+    async def _collect(self, folder: Vault, look: bool) -> Words:
         """The tags that notes of a folder have, the most used ones."""
-        await folder.refresh()
-        counts = await self._store.read(vault.count_tags, folder.root)
+        counts = await self._store.read(vault.count_tags, [folder.root])
+        if look or not counts:
+            await folder.refresh()
+            counts = await self._store.read(vault.count_tags, [folder.root])
         return dict.fromkeys([tag for tag in counts if is_word(tag)][:MAX_WORDS], "")
 
     async def used(self, name: str) -> dict[str, int]:
         """The tags that the owner gave notes, in the vocabulary or not, with how many notes."""
         roots = [self._vaults[name].root] if name in self._vaults else await self._store.read(vault.roots)
-        found: dict[str, int] = {}
-        for root in roots:
-            for tag, count in (await self._store.read(vault.count_tags, root)).items():
-                if is_word(tag):
-                    found[tag] = found.get(tag, 0) + count
-        return found
+        counts = await self._store.read(vault.count_tags, roots)
+        return {tag: count for tag, count in counts.items() if is_word(tag)}
 
 
 def _read_file(path: Path, name: str) -> Words:

@@ -81,7 +81,7 @@ async def test_what_was_learned_is_there_after_a_restart(folder: Path, store: St
     note = write(folder, "b.md", "# Sow\n")
     before = await look(make_vault(folder, store), note, "garden")
     assert await look(make_vault(folder, store), note, "garden") == before
-    assert await store.read(vault.count_tags, str(folder)) == {"garden": 1}
+    assert await store.read(vault.count_tags, [str(folder)]) == {"garden": 1}
 
 
 async def test_tags_that_were_given_without_asking_are_no_evidence(
@@ -122,3 +122,28 @@ async def test_notes_that_cannot_be_read_are_no_evidence_and_no_trouble(folder: 
 )
 def test_tags_are_read_as_note_programs_write_them(header: str, text: str, found: tuple[str, ...]) -> None:
     assert read_tags(header, text, "a.md") == found
+
+
+async def test_what_another_process_indexed_is_learned_too(folder: Path, store: Store) -> None:
+    first, other = make_vault(folder, store), make_vault(folder, store)
+    note = write(folder, "new.md", "# Sow\n")
+    write(folder, "a.md", "# Sowing\nSow peas.\n", "garden")
+    assert (await look(first, note, "garden", "kitchen")).tagged == {"garden": 1, "kitchen": 0}
+    write(folder, "a.md", "# Sowing\nSow peas, all of them.\n", "kitchen")
+    await other.refresh()
+    assert (await look(first, note, "garden", "kitchen")).tagged == {"garden": 0, "kitchen": 1}
+
+
+async def test_two_looks_at_one_folder_with_other_files_do_not_undo_each_other(folder: Path, store: Store) -> None:
+    write(folder, "a.md", "# Sowing\n", "garden")
+    write(folder, "b.txt", "Knead. #kitchen\n")
+    every = make_vault(folder, store)
+    some = Vault(
+        WatchSettings.model_validate({"path": str(folder), "task": "note-tagging", "include": ["*.txt"]}), store
+    )
+    for _ in range(2):
+        await every.refresh()
+        await some.refresh()
+    assert await store.read(vault.count_tags, [every.root]) == {"garden": 1, "kitchen": 1}
+    assert await store.read(vault.count_tags, [some.root]) == {"kitchen": 1}
+    assert await store.read(vault.count_tags, await store.read(vault.roots)) == {"garden": 1, "kitchen": 1}
