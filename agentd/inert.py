@@ -7,8 +7,11 @@ itself says is cleaned where it is put into another file. What any of it means i
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+# What goes, and what stays of it.
+Taken = Sequence[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]
 
 _HIDDEN_KINDS = ("Cc", "Cf", "Cs")  # controls, formats (direction, zero width, tags), halves of pairs
 # Letters of no width that count as others: fillers, and selectors that can spell out any bytes.
@@ -31,7 +34,7 @@ _URL = re.compile(
 )
 _WWW = re.compile(r"\b(www\.[^\s/?#<>\[\](){}\"'`]+)[/?#][^\s<>\"'`)\]}]*", re.IGNORECASE)
 _RUNS = re.compile(r"`{3,}|~{3,}|<%|`\$=")  # what begins code, and code that viewers of notes run
-_LINES = re.compile(r"\s*\n\s*")
+_LINES = re.compile(r"\s*[\n\t]\s*")
 
 
 def visible(text: str) -> str:
@@ -44,17 +47,12 @@ def visible(text: str) -> str:
 
 def inert(text: str) -> str:
     """A text without links and images: of each stays its words, or the name of its host."""
-    before, text = "", visible(text)
-    while text != before:  # one that is taken away may complete another; each makes the text shorter
-        before = text
-        for pattern, instead in _TAKEN_AWAY:
-            text = pattern.sub(instead, text)
-    return text
+    return _without(_LINKS, visible(text))
 
 
 def one_line(text: str) -> str:
     """An inert text as part of a line in somebody's file: it begins no line and no code there."""
-    return _RUNS.sub(lambda found: found[0][0], _LINES.sub(" ", inert(text).strip()))
+    return _without(_CODE, _LINES.sub(" ", inert(text).strip()))
 
 
 def each_text(value: Any, change: Callable[[str], str]) -> Any:
@@ -69,6 +67,15 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
+def _without(taken: Taken, text: str) -> str:
+    before = ""
+    while text != before:  # one that is taken away may complete another; each makes the text shorter
+        before = text
+        for pattern, instead in taken:
+            text = pattern.sub(instead, text)
+    return text
+
+
 def _is_hidden(letter: str) -> bool:
     if letter in _JOINERS or letter in "\n\t":
         return False
@@ -79,7 +86,7 @@ def _link(found: re.Match[str]) -> str:
     return found[1] if _ABROAD.search(found[2]) else found[0]
 
 
-_TAKEN_AWAY: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+_LINKS: Taken = (
     (_EMBED, ""),
     (_IMAGE, r"\1"),
     (_LINK, _link),
@@ -89,3 +96,4 @@ _TAKEN_AWAY: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]],
     (_URL, r"\1"),
     (_WWW, r"\1"),
 )
+_CODE: Taken = ((_RUNS, lambda found: found[0][0]),)
