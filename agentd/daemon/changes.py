@@ -172,9 +172,10 @@ class Changes:
         """How a file differs from what an applied change left; empty where it is as it was left."""
         if change.kind not in WRITING or change.state is not ChangeState.APPLIED:
             return []
-        left = after_bytes(change, await self._kept(change) or b"")
+        before = await self._kept(change)
+        left = after_bytes(change, before or b"")
         now = await asyncio.to_thread(self._read, written_path(change))
-        if now == left:
+        if now in (left, before):  # or taken back by hand
             return []
         names = "as the change left it", "as it is now"
         return list(difflib.unified_diff(_lines(left), _lines(now), *names, n=DIFF_LINES, lineterm=""))

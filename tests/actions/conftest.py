@@ -45,7 +45,8 @@ class Home:
             made.mkdir(exist_ok=True)
         self.store = store
         self.settings = ActionSettings.model_validate({"targets": {"archive": str(self.target)}, **settings})
-        self.effects = Effects(store, self.settings, [self.notes, self.target])
+        roots = [self.notes, *self.settings.targets.values()]
+        self.effects = Effects(store, self.settings, roots)
 
     def write(self, name: str, text: str) -> Path:
         """A note."""

@@ -1,21 +1,13 @@
-"""Changes, from planned to undone, with a death in between and a user who edits meanwhile."""
+"""Changes, from planned to undone, one of each kind and what can go wrong with it."""
 
-import asyncio
 import json
 import os
-import sys
-import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from agentd.actions import files, webhook
-from agentd.actions.effects import Effects
-from agentd.actions.frontmatter import set_keys
 from agentd.errors import (
     ChangedSince,
     ChangeError,
@@ -28,7 +20,6 @@ from agentd.errors import (
 )
 from agentd.records import ChangeState, Plan
 from agentd.store import changes
-from agentd.store.database import Store
 from tests.actions.conftest import Home, tags
 from tests.making import NOW
 
@@ -247,136 +238,6 @@ async def test_a_command_during_which_agentd_died_is_not_run_twice(home: Home) -
         ChangeState.FAILED,
         "agentd died meanwhile; whether it happened is not known",
     )
-
-
-class Died(BaseException):
-    """The process was killed here."""
-
-
-class Life(RuleBasedStateMachine):
-    """Notes that are tagged and filed, by a daemon that dies at any step, while their owner edits them."""
-
-    planned: Bundle[int] = Bundle("planned")
-    applied: Bundle[int] = Bundle("applied")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self._loop = asyncio.new_event_loop()
-        self._store = Store(Path(self._folder.name) / "agentd.db")
-        self.home = Home(Path(self._folder.name), self._store)
-        self.counter = 0
-        self.known: dict[str, set[bytes]] = {}  # what a note may ever be, by its words
-
-    def do(self, work: object) -> object:
-        return self._loop.run_until_complete(work)  # type: ignore[arg-type]
-
-    @rule(
-        target=planned,
-        words=st.sampled_from(["Peas", "Beans", "Kale"]),
-        kind=st.sampled_from(["tags", "move", "append"]),
-    )
-    def plan(self, words: str, kind: str) -> int:
-        self.counter += 1
-        note = self.home.write(f"{self.counter}.md", f"# {words} {self.counter}\n")
-        made = {
-            "tags": tags(note, words.lower()),
-            "move": Plan(
-                "move", str(note), {"to": str(self.home.target / f"{words}.md"), "on_conflict": "rename"}
-            ),
-            "append": Plan(
-                "append", str(note), {"to": str(self.home.target / "log.txt"), "text": f"{self.counter}\n"}
-            ),
-        }[kind]
-        raw = note.read_bytes()
-        self.known[f"{words} {self.counter}"] = {raw, set_keys(raw, {"tags": [words.lower()]}, "")}
-        (change_id,) = self.do(self.home.plan(note, made))  # type: ignore[misc]
-        return int(change_id)
-
-    @rule(target=applied, change_id=consumes(planned), dies=st.one_of(st.none(), st.integers(1, 25)))
-    def apply(self, change_id: int, dies: int | None) -> object:
-        self._with_death(self.home.effects.apply(change_id), dies)
-        state = self._state(change_id)
-        return change_id if state is ChangeState.APPLIED else multiple()
-
-    @rule(change_id=consumes(applied), dies=st.one_of(st.none(), st.integers(1, 25)))
-    def undo(self, change_id: int, dies: int | None) -> None:
-        self._with_death(self.home.effects.undo(change_id), dies)
-        assert self._state(change_id) in (ChangeState.UNDONE, ChangeState.APPLIED)
-
-    def _state(self, change_id: int) -> ChangeState:
-        return self.do(self._store.read(changes.get, change_id)).state  # type: ignore[attr-defined, no-any-return]
-
-    def _with_death(self, work: object, dies: int | None) -> None:
-        """Do it, perhaps with a death at one of its system calls; then start again, and recover."""
-        calls = 0
-
-        def count(event: str, _: object) -> None:
-            nonlocal calls
-            if dying and event in (
-                "os.rename",
-                "os.remove",
-                "os.link",
-                "open",
-                "os.utime",
-                "ctypes.call_function",
-                "os.setxattr",
-            ):
-                calls += 1
-                if calls == dies:
-                    raise Died
-
-        dying = dies is not None
-        if dying:
-            _HOOKS.append(count)
-        try:
-            self.do(work)
-        except (ChangeError, Superseded, Died):
-            pass
-        finally:
-            if dying:
-                _HOOKS.remove(count)
-            dying = False
-        self.home.effects = Effects(self._store, self.home.settings, [self.home.notes, self.home.target])
-        self.do(self.home.effects.recover())
-
-    @invariant()
-    def no_note_is_torn_doubled_or_lost(self) -> None:
-        found = [file for folder in (self.home.notes, self.home.target) for file in folder.iterdir()]
-        notes = [file.read_bytes() for file in found if file.suffix == ".md"]
-        for words, may_be in self.known.items():
-            matching = [raw for raw in notes if f"# {words}\n".encode() in raw]
-            assert len(matching) == 1, (words, found)
-            assert matching[0] in may_be
-        assert not [file for file in found if file.name.startswith(".")]
-        assert not self.do(self._store.read(changes.begun, changes.WRITING + changes.FILING))
-
-    @invariant()
-    def what_was_appended_stands_there_as_often_as_it_is_applied(self) -> None:
-        log = self.home.target / "log.txt"
-        lines = log.read_text().split() if log.exists() else []
-        held = self.do(self._store.read(changes.find, states=[ChangeState.APPLIED], limit=None))
-        counts = [change.details["text"].strip() for change in held if change.kind == "append"]  # type: ignore[attr-defined]
-        assert sorted(lines) == sorted(counts)
-
-    def teardown(self) -> None:
-        self._store.close()
-        self._loop.close()
-        self._folder.cleanup()
-
-
-_HOOKS: list[object] = []
-
-
-def _audit(event: str, arguments: object) -> None:
-    for hook in _HOOKS:
-        hook(event, arguments)  # type: ignore[operator]
-
-
-sys.addaudithook(_audit)
-
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
 
 
 async def test_the_time_of_a_plan_is_kept(home: Home) -> None:

@@ -20,14 +20,11 @@ import pytest
 from agentd.actions import attributes, files, swap
 from agentd.actions.confine import Place, open_place
 from agentd.errors import ChangedSince, Conflict, EffectFailed, NotEditable, Outside
+from tests.actions.dying import Died, Steps
 
 
 def sha(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
-
-
-class Died(BaseException):
-    """The process was killed here."""
 
 
 @pytest.fixture
@@ -250,37 +247,6 @@ def test_an_edit_between_the_look_and_the_exchange_wins(
     assert names(folder) == ["a.md"]
 
 
-# Every call by which an effect touches the disk.
-STEPS = [
-    *((os, name) for name in ("open", "mkdir", "fchmod", "fchown", "utime", "fsync", "unlink", "replace", "link")),
-    *((os, name) for name in ("setxattr", "removexattr") if hasattr(os, name)),
-    (swap, "_call"),
-]
-
-
-class Steps:
-    """Counts the steps, and ends the process at one of them, before or after it is done."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, at: int, *, done: bool) -> None:
-        self.names: list[str] = []
-        self._at, self._done = at, done
-        for module, name in STEPS:
-            patch.setattr(module, name, self._counted(name, getattr(module, name)))
-
-    def _counted(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def step(*args: object, **kwargs: object) -> object:
-            self.names.append(name)
-            here = len(self.names) == self._at
-            if here and not self._done:
-                raise Died
-            result = real(*args, **kwargs)
-            if here:
-                raise Died
-            return result
-
-        return step
-
-
 @dataclass(frozen=True)
 class Roots:
     """Two folders in which effects may happen, and where one file is and another comes."""
@@ -367,6 +333,7 @@ def die_everywhere(kind: str, make: Callable[[str], Roots], *, in_one_step: bool
         roots.perform(kind)
         assert roots.state() == ENDS[kind]
         if not died:
+            assert at == len(steps.names) + 1
             return set(steps.names)
 
 
