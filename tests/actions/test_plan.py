@@ -97,6 +97,43 @@ def test_other_effects_are_planned_with_what_they_need() -> None:
     assert details({"notify": {"title": "New: {{ title }}"}}) == {"title": "New: The/title: ../x", "text": ""}
 
 
+def test_front_matter_is_for_notes_alone() -> None:
+    actions = read_actions([TAGS], PROPERTIES, SETTINGS)
+    for kind, count in (("markdown", 1), ("text", 1), ("pdf", 0), ("code", 0), ("docx", 0)):
+        document = Document("/notes/in/a", "0", "text", kind=kind)
+        values: dict[str, dict[str, Any]] = {"present": {}, "ours": {}, "declined": {}}
+        made = plan(actions, document, OUTPUT, SETTINGS, auto=False, today=TODAY, **values)
+        assert len(made) == count
+
+
+def test_a_file_without_a_suffix_is_given_none_and_a_name_never_looks_like_an_option() -> None:
+    actions = read_actions([{"rename": {"name": "{{ title }}"}}], PROPERTIES, SETTINGS)
+    document = Document("/notes/in/scan", "0", "text")
+    values: dict[str, dict[str, Any]] = {"present": {}, "ours": {}, "declined": {}}
+    for title, name in (("run.desktop", "run-desktop"), ("--force", "force"), ("/etc/passwd", "etc-passwd")):
+        (one,) = plan(actions, document, {"title": title}, SETTINGS, auto=False, today=TODAY, **values)
+        assert one.details["to"] == f"/notes/in/{name}"
+
+
+def test_in_the_files_of_others_a_field_is_a_part_of_a_line_that_links_to_nothing() -> None:
+    said = "![x](https://evil.example/?q=1)\n---\n```js\n# One\u202e"
+    for action in (
+        {"sidecar": {"text": "{{ title }}"}},
+        {"append": {"to": "letters", "file": "a", "text": "{{ title }}"}},
+    ):
+        assert details(action, {"title": said})["text"] == "x --- `js # One\n"
+    assert details({"notify": {"title": "{{ title }}"}}, {"title": said})["title"] == "x --- `js # One"
+    assert details({"frontmatter": {"set": {"t": "{{ title }}"}}}, {"title": "a\u202eb\x1b"})["set"] == {"t": "ab"}
+    assert planned({"append": {"to": "letters", "file": "{{ title }}", "text": "x"}}, {"title": "../."}) == []
+
+
+def test_without_notifications_none_is_planned() -> None:
+    off = SETTINGS.model_copy(update={"notifications": "off"})
+    actions = read_actions([{"notify": {"title": "x"}}], PROPERTIES, off)
+    values: dict[str, dict[str, Any]] = {"present": {}, "ours": {}, "declined": {}}
+    assert plan(actions, Document("/notes/a.md", "0", "x"), OUTPUT, off, auto=False, today=TODAY, **values) == []
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"delete": {}}, "an action is one of frontmatter, sidecar"),
     ({"move": {"to": "receipts"}, "copy": {"to": "receipts"}}, "an action is one of"),
