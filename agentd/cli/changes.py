@@ -172,8 +172,10 @@ def _steer(
     for change_id, done in _each(ids, what):
         if isinstance(done, AgentdError):
             failed += 1
-            click.echo(f"change {change_id} not {_DONE[what]}: {printable(done.message)}", err=True)
-            click.echo(f"next:  {printable(done.hint)}", err=True)
+            why = printable(done.message).removeprefix(f"change {change_id} ")
+            click.echo(f"change {change_id} not {_DONE[what]}: {why}", err=True)
+            hint = f"agentd changes show {change_id}" if done.hint == ChangeError.default_hint else done.hint
+            click.echo(f"next:  {printable(hint)}", err=True)
         else:
             click.echo(f"change {change_id} {_DONE[what]}: {printable(_line(done))}", err=True)
     if len(ids) > 1:
@@ -243,7 +245,7 @@ def _show_all(ids: Sequence[int]) -> None:
     for change, diff, problem in with_agent(load):
         click.echo(f"change {change['id']}: {printable(_line(change))}")
         if problem:
-            click.echo(f"cannot be made: {printable(problem)}", err=True)
+            click.echo(f"change {change['id']} cannot be made: {printable(problem)}", err=True)
         _print_diff(diff)
 
 

@@ -233,6 +233,16 @@ def is_own(db: Database, source: str, content: str) -> bool:
     return any(True for _ in rows)
 
 
+def has_sidecar_at(db: Database, source: str) -> bool:
+    """Whether a file stands where a change of ours put a sidecar: that is no document, whoever edits it."""
+    rows = db.query(
+        "SELECT 1 FROM changes WHERE target = ? AND kind = 'sidecar' "
+        "AND state IN ('applying', 'applied', 'undoing') LIMIT 1",
+        [source],
+    )
+    return any(True for _ in rows)
+
+
 def is_sidecar(db: Database, change: Change, source: str, content: str) -> bool:
     """Whether a file is a sidecar that the task of a change gave the same document, as it left it."""
     rows = db.query(

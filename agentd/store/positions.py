@@ -109,6 +109,8 @@ def _take_one(db: Database, file: Taken, bind: Binding, now: datetime) -> int | 
     before = _note(db, file)
     if not _is_wanted(db, file):
         return None
+    if changes.has_sidecar_at(db, event.source):
+        return None
     if missed := _missed_job(db, event):
         return queue.retry_job(db, missed, now).id
     if before == event.content:

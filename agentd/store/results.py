@@ -81,6 +81,8 @@ def complete(
     result_id = int(next(iter(db.query(sql, list(row.values()))))["id"])
     vocabulary.propose(db, result.proposals, source)
     changes.plan(db, plans, result_id=result_id, task=job.task, source=source, content=document.content, now=now)
+    if source != document.source:
+        changes.follow(db, document.source, source)
     return result_id
 
 

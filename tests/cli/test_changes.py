@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentd.api.shapes import ChangeShape
+from agentd.daemon.lock import hold
 from agentd.paths import Paths
 from tests.cli.conftest import Cli
 from tests.shapes import check_shape
@@ -78,6 +79,96 @@ def test_a_refused_change_is_not_proposed_again(cli: Cli, notes: list[Path]) -> 
     states = [one["state"] for one in cli("changes", "list", "--json").json]
     assert sorted(states) == ["planned", "refused", "superseded"]
     assert cli("changes", "list", "--state", "refused", "--json").json[0]["id"] in (1, 2)
+
+
+ALL = """\
+---
+name: all
+description: All kinds
+output:
+  title: {type: string, maxLength: 40}
+actions:
+  - frontmatter: {set: {title: "{{ title }}"}}
+  - append: {to: archive, file: log.md, text: "- {{ stem }}"}
+  - command: {run: "yes"}
+  - move: {to: archive, name: "{{ stem }} filed"}
+---
+Do it.
+"""
+
+
+@pytest.fixture
+def filed(fake: Paths, cli: Cli, tmp_path: Path) -> list[Path]:
+    """Two notes that wait to be tagged, listed and filed."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    fake.config.write_text(
+        f"models: {{main: {{path: fake}}}}\nwatch: [{{path: '{folder}', task: all}}]\n"
+        f"actions: {{targets: {{archive: '{tmp_path}/archive'}}, commands: {{'yes': {{run: [/bin/true]}}}}}}\n"
+    )
+    fake.tasks.mkdir(exist_ok=True)
+    (fake.tasks / "all.md").write_text(ALL)
+    made = [folder / "a.md", folder / "b.md"]
+    for note in made:
+        note.write_text(NOTE)
+    assert cli("run", "all", *made).code == 0
+    return made
+
+
+def test_a_chain_is_undone_from_its_end_in_whatever_order_it_was_made(
+    cli: Cli, filed: list[Path], tmp_path: Path
+) -> None:
+    # The second note's changes first, so that the log has its line before that of the first.
+    ids = [change["id"] for change in cli("changes", "--json").json]
+    assert ids == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert cli("changes", "apply", "8", "7", "6", "5", "6").code == 0
+    assert cli("changes", "apply", "--all").code == 0
+    log = tmp_path / "archive" / "log.md"
+    first, second = [cli("changes", "show", one, "--json").json["path"] for one in ("1", "5")]
+    assert log.read_text() == f"- {Path(second).stem[0]}\n- {Path(first).stem[0]}\n"
+    refused = cli("changes", "undo", "6")
+    assert (refused.code, "was changed again by change 2, so change 6 stays" in refused.err) == (1, True)
+    assert "next:  agentd changes undo 2 6" in refused.err
+    undone = cli("changes", "undo", "--all")
+    assert "cannot be taken back, and stay: 2 command" in undone.err
+    assert (undone.code, "6 of 6 changes undone" in undone.err) == (0, True)
+    assert [note.read_text() for note in filed] == [NOTE, NOTE]
+    assert not log.exists()
+
+
+def test_changes_that_are_named_are_put_in_order_and_each_is_done_once(cli: Cli, filed: list[Path]) -> None:
+    assert cli("changes", "apply", "4", "1", "1").code == 0
+    undone = cli("changes", "undo", "1", "4", "4")
+    assert (undone.code, "2 of 2 changes undone" in undone.err) == (0, True)
+    assert undone.err.index("change 4 undone") < undone.err.index("change 1 undone")
+    assert [note.read_text() for note in filed] == [NOTE, NOTE]
+
+
+def test_where_one_id_is_wrong_nothing_is_done(cli: Cli, notes: list[Path]) -> None:
+    wrong = cli("changes", "apply", "1", "99")
+    assert (wrong.code, "there is no change 99" in wrong.err) == (1, True)
+    assert [note.read_text() for note in notes] == [NOTE, NOTE]
+    both = cli("changes", "apply", "1", "--all")
+    assert (both.code, "say either IDs or --job, --since and --all, not both" in both.err) == (2, True)
+
+
+def test_a_change_that_cannot_be_made_says_so_before_and_keeps_no_other_from_being_shown(
+    cli: Cli, notes: list[Path]
+) -> None:
+    path = Path(cli("changes", "show", "1", "--json").json["path"])
+    path.write_text("+++\ntitle = 'x'\n+++\n")
+    assert "this front matter is TOML" in cli("changes", "show", "1").out
+    dry = cli("changes", "apply", "--all", "--dry-run")
+    assert dry.code == 0
+    assert "change 1 cannot be made" in dry.err
+    assert "+  - garden" in dry.out
+
+
+def test_without_a_daemon_no_two_commands_make_changes_at_a_time(cli: Cli, notes: list[Path], fake: Paths) -> None:
+    with hold(fake.lock):
+        refused = cli("changes", "apply", "--all")
+    assert (refused.code, "is already running here" in refused.err) == (1, True)
+    assert [note.read_text() for note in notes] == [NOTE, NOTE]
 
 
 def test_wrong_words_are_told_with_the_next_command(cli: Cli, fake: Paths) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from agentd.paths import Paths
 from agentd.records import Change, ChangeState, Event, JobState, Plan, Priority, path_of
 from agentd.store import changes, positions, queue
 from agentd.store.positions import Stamp, Taken
-from tests.daemon.scripted import ScriptedEngine
+from tests.daemon.scripted import Answer, ScriptedEngine
 from tests.daemon.working import get, working
 from tests.making import sha
 from tests.waiting import wait_until
@@ -68,7 +69,7 @@ async def see(agent: Agent, path: Path, task: str) -> int | None:
     return added[0] if added else None
 
 
-async def answer(agent: Agent, *answers: str) -> None:
+async def answer(agent: Agent, *answers: Answer) -> None:
     """Work until as many jobs have ended."""
     agent.engines["main"].answers += answers  # type: ignore[attr-defined]
     async with working(agent):
@@ -210,6 +211,55 @@ async def test_changes_follow_a_file_that_its_owner_moves(agent: Agent, tmp_path
     await agent.changes.effects.apply(tag)
     assert elsewhere.read_text() == f"---\ntag: garden\n---\n{PEAS}"
     assert (tmp_path / "notes" / "b.agentd.md").read_text() == "x\n"
+
+
+async def test_what_is_planned_for_a_file_that_moves_meanwhile_is_made_where_it_is(
+    agent: Agent, tmp_path: Path
+) -> None:
+    note, elsewhere = tmp_path / "notes" / "a.md", tmp_path / "notes" / "b.md"
+    note.write_text(PEAS)
+    await see(agent, note, "tag")
+
+    async def move_first() -> str:
+        note.rename(elsewhere)
+        await agent.store.write(positions.mark_gone, "tag", [str(note)], now())
+        assert await see(agent, elsewhere, "tag") is None
+        return '{"tag": "garden"}'
+
+    await answer(agent, move_first)
+    (tag,) = await all_changes(agent)
+    await agent.changes.effects.apply(tag.id)
+    assert elsewhere.read_text() == f"---\ntag: garden\n---\n{PEAS}"
+
+
+async def test_a_sidecar_is_no_document_even_where_its_owner_edits_it(agent: Agent, tmp_path: Path) -> None:
+    note, beside = tmp_path / "notes" / "a.md", tmp_path / "notes" / "a.agentd.md"
+    note.write_text(PEAS)
+    (sidecar,) = (await planned(agent, note, Plan("sidecar", str(note), {"to": str(beside), "text": "x\n"})))[1:]
+    await agent.changes.effects.apply(sidecar)
+    assert await see(agent, beside, "tag") is None
+    beside.write_text("x\nMine.\n")
+    assert [await see(agent, beside, task) for task in ("tag", "name")] == [None, None]
+    with pytest.raises(ChangedSince, match=r"\+Mine\."):
+        await agent.changes.undo(sidecar)
+    beside.unlink()
+    await agent.changes.undo(sidecar)  # taken back by hand
+    assert (await agent.store.read(changes.get, sidecar)).state is ChangeState.UNDONE
+
+
+async def test_one_sidecar_is_never_written_over_that_of_another_document_or_task(
+    agent: Agent, tmp_path: Path
+) -> None:
+    note, other = tmp_path / "notes" / "a.md", tmp_path / "notes" / "a.txt"
+    note.write_text(PEAS)
+    beside = str(tmp_path / "notes" / "a.agentd.md")
+    (first,) = (await planned(agent, note, Plan("sidecar", str(note), {"to": beside, "text": "x\n"})))[1:]
+    await agent.changes.effects.apply(first)
+    change = await agent.store.read(changes.get, first)
+    assert await agent.store.read(changes.is_sidecar, change, beside, change.after or "")
+    of_other = [replace(change, path=str(other)), replace(change, task="name")]
+    for one in of_other:
+        assert not await agent.store.read(changes.is_sidecar, one, beside, change.after or "")
 
 
 async def test_an_append_into_a_watched_folder_and_its_undo_are_no_news(agent: Agent, tmp_path: Path) -> None:
