@@ -1,8 +1,10 @@
 """Changes, from planned to undone, one of each kind and what can go wrong with it."""
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +15,9 @@ from agentd.errors import (
     ChangeError,
     Conflict,
     EffectFailed,
+    InternalError,
+    NoSpace,
+    NotEditable,
     NotUndoable,
     Outside,
     Superseded,
@@ -152,6 +157,86 @@ async def test_a_name_that_is_taken_is_skipped_or_fails(
         await home.effects.apply(change_id)
     assert (await home.store.read(changes.get, change_id)).state == state
     assert (home.target / "a.md").read_text() == "another"
+
+
+async def test_a_name_that_is_taken_just_then_is_never_written_over(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, target = home.write("a.md", "# Peas\n"), home.target / "a.md"
+    real = files.move
+
+    def take_first(*arguments: Any) -> None:
+        target.write_text("another")
+        real(*arguments)
+
+    monkeypatch.setattr(files, "move", take_first)
+    (change_id,) = await home.plan(note, Plan("move", str(note), {"to": str(target), "on_conflict": "rename"}))
+    with pytest.raises(Conflict):
+        await home.effects.apply(change_id)
+    assert (note.read_text(), target.read_text()) == ("# Peas\n", "another")
+    monkeypatch.undo()
+    await home.effects.apply(change_id)
+    assert (home.target / "a 2.md").read_text() == "# Peas\n"
+    assert target.read_text() == "another"
+
+
+async def test_a_full_disk_is_named_and_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden", auto=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", full)
+        with pytest.raises(NoSpace, match=r"a\.md: no space left") as told:
+            await home.effects.apply(change_id)
+    assert told.value.hint.startswith("df -h ")
+    waiting = await home.store.read(changes.get, change_id)
+    assert (waiting.state, waiting.reason, waiting.attempts) == (ChangeState.PLANNED, "no-space", 1)
+    assert [file.name for file in home.notes.iterdir()] == ["a.md"]
+    assert note.read_text() == "# Peas\n"
+    await home.effects.apply(change_id)
+    assert "garden" in note.read_text()
+
+
+async def test_what_the_system_refuses_is_told_with_the_whole_path(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "a.md")
+
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(EffectFailed, match=rf"^{note}: Permission denied$") as told:
+        await home.effects.apply(change_id)
+    assert told.value.hint == f"ls -ld {note.parent} {note}"
+    assert (await home.store.read(changes.get, change_id)).state is ChangeState.FAILED
+
+
+async def test_a_mistake_of_agentd_ends_one_change_and_is_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(*_: object) -> bool:
+        raise ValueError("embedded null byte")
+
+    note = home.write("a.md", "# Peas\n")
+    (change_id,) = await home.plan(note, tags(note, "garden"))
+    monkeypatch.setattr(files, "replace", stumble)
+    with pytest.raises(InternalError, match="ValueError: embedded null byte"):
+        await home.effects.apply(change_id)
+    waiting = await home.store.read(changes.get, change_id)  # tried again, as jobs are
+    assert (waiting.state, waiting.reason, waiting.attempts) == (ChangeState.PLANNED, "internal", 1)
+    assert "a change met a mistake of agentd" in caplog.text
+
+
+async def test_only_text_is_appended_to(home: Home) -> None:
+    note, picture = home.write("a.md", "# Peas\n"), home.target / "a.png"
+    picture.write_bytes(b"\x89PNG\0\0")
+    (change_id,) = await home.plan(note, Plan("append", str(note), {"to": str(picture), "text": "x\n"}))
+    with pytest.raises(NotEditable, match=r"a\.png is no UTF-8 text"):
+        await home.effects.apply(change_id)
+    assert picture.read_bytes() == b"\x89PNG\0\0"
 
 
 async def test_nothing_happens_outside_the_roots(home: Home, tmp_path: Path) -> None:
