@@ -526,6 +526,16 @@ def test_a_link_that_takes_the_place_of_a_new_folder_changes_no_mode_outside(
     assert stat.S_IMODE(outside.stat().st_mode) == 0o700
 
 
+def test_a_copy_that_was_begun_goes_where_its_file_changed_since(
+    note: Place, folder: Path, elsewhere: Path
+) -> None:
+    (elsewhere / ".agentd-1.tmp").write_bytes(b"bef")
+    (folder / "a.md").write_bytes(b"mine")
+    with open_place([elsewhere], elsewhere / "b.md") as target, pytest.raises(ChangedSince):
+        files.move(note, target, 1, sha(b"before"))
+    assert (state(folder), state(elsewhere)) == ({"a.md": b"mine"}, {})
+
+
 def test_nothing_outside_the_roots_can_be_named(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
