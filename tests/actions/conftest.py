@@ -1,11 +1,13 @@
 """A store with a result, whose changes are carried out on real files."""
 
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentd.actions.confine import Place, open_place
 from agentd.actions.effects import Effects
 from agentd.actions.files import digest
 from agentd.actions.settings import ActionSettings
@@ -64,3 +66,27 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     store = Store(tmp_path / "agentd.db")
     yield Home(tmp_path, store)
     store.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def note(folder: Path) -> Iterator[Place]:
+    (folder / "a.md").write_bytes(b"before")
+    with open_place([folder], folder / "a.md") as place:
+        yield place
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system here")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
