@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentd.actions.frontmatter import parse_header, set_keys
 from agentd.errors import NotEditable
+from agentd.readers.markdown import split_front_matter
 
 CASES = [
     (b"# Hi\n", b"---\ntags:\n  - py\n  - dev/web\n---\n# Hi\n"),
@@ -271,6 +272,30 @@ def test_setting_a_key_twice_is_as_good_as_once(
     assert twice == once
     there = set_keys(set_keys(raw, {"tags": first}, "n.md"), {"tags": second}, "n.md")
     assert parse_header(there[4:].decode().rsplit("---\n", 1)[0], "n.md")["tags"] == second
+
+
+WRITTEN = ["tags: [mine]", "'a b': c", "Words: and more", "words", "see http://x", "  deep: 1"]
+LINES = st.lists(
+    st.sampled_from(
+        ["---", "...", "--- ", "----", "", " ", "# h", *WRITTEN, "- item", "{a: b}", "? k", "+++", "%YAML 1.2"]
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=500, deadline=None)
+def test_the_reader_and_the_editor_agree_on_what_is_a_header(lines: list[str], newline: str) -> None:
+    text = newline.join([*lines, ""])
+    try:
+        edited = set_keys(text.encode(), {"added": "x"}, "n.md").decode()
+    except NotEditable:
+        return
+    header, body, _ = split_front_matter(text, "n.md")
+    assert split_front_matter(edited, "n.md")[1] == body
+    assert edited.endswith(body)
+    assert all(line in edited for line in header.splitlines())
 
 
 HEADER = re.compile(rb"(\xef\xbb\xbf)?---\r?\n(.*?)^---\r?\n", re.DOTALL | re.MULTILINE)
