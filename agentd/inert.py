@@ -17,8 +17,9 @@ _HIDDEN_KINDS = ("Cc", "Cf", "Cs")  # controls, formats (direction, zero width, 
 # Letters of no width that count as others: fillers, and selectors that can spell out any bytes.
 _HIDDEN = frozenset("\u115f\u1160\u3164\uffa0\u2800") | {chr(code) for code in range(0xE0100, 0xE01F0)}
 _BREAKS = str.maketrans({"\u2028": "\n", "\u2029": "\n", "\x85": "\n", "\r": "\n"})
-# Persian, Indic scripts and emoji are written with joiners and selectors, one at a time.
+# Persian, Indic scripts and emoji are written with joiners and selectors, one at a time, or these two.
 _JOINERS = "\u200c\u200d"
+_PAIR = "\ufe0f\u200d"
 _MANY = re.compile(r"[\u200c\u200d\ufe00-\ufe0f]{2,}|(?:^|(?<=\s))[\u200c\u200d]|[\u200c\u200d](?=\s|$)")
 _EMBED = re.compile(r"!(?=\[\[)")
 _IMAGE = re.compile(r"!\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])?")
@@ -42,7 +43,7 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     kept = "".join(letter for letter in text.translate(_BREAKS) if not _is_hidden(letter))
-    return _MANY.sub("", kept)
+    return _MANY.sub(lambda found: _PAIR if found[0] == _PAIR else "", kept)
 
 
 def inert(text: str) -> str:

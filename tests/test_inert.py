@@ -61,6 +61,7 @@ HIDDEN = [
         "می\u200cخواهم \u2764\ufe0f \U0001f469\u200d\U0001f4bb",
         "می\u200cخواهم \u2764\ufe0f \U0001f469\u200d\U0001f4bb",
     ),
+    ("\u2764\ufe0f\u200d\U0001f525", "\u2764\ufe0f\u200d\U0001f525"),
     ("tabs\tand\nlines", "tabs\tand\nlines"),
 ]
 
