@@ -37,13 +37,15 @@ def plan(
     present: Mapping[str, Any],
     ours: Mapping[str, Any],
     declined: Mapping[str, Any],
+    unwanted: Sequence[tuple[str, Mapping[str, Any]]] = (),
     auto: bool,
     today: datetime,
 ) -> list[Plan]:
     """The changes of a result on a document.
 
     `present` is what the front matter says now, `ours` what earlier changes gave its keys, `declined` what a
-    person refused or undid; `today` is in the owner's time zone.
+    person refused or undid of those; `unwanted` are other kinds of changes, with their details, that a person did
+    not want. `today` is in the owner's time zone.
     """
     path = path_of(document.source)
     given = {
@@ -56,7 +58,7 @@ def plan(
         if isinstance(action, definition.FrontMatter) and document.kind not in _WITH_HEADER:
             continue
         details = _details(action, path, values, settings, present, ours, declined)
-        if details is not None:
+        if details is not None and (action.kind, details) not in unwanted:
             made.append(Plan(action.kind, document.source, details, auto))
     return made
 

@@ -127,7 +127,7 @@ def _selecting(command: Any) -> Any:
 @_selecting
 @click.pass_context
 def apply(ctx: click.Context, /, **which: Any) -> None:
-    """Make planned changes; each can be undone."""
+    """Make planned changes; each can be undone. By its ID, also one that failed, or was refused or undone."""
     _steer(ctx, "apply", **which)
 
 

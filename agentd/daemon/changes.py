@@ -69,6 +69,7 @@ class Changes:
         if not actions:
             return []
         ours, declined = await self._store.read(changes.given, job.source)
+        unwanted = await self._store.read(changes.unwanted, job.source)
         present: dict[str, Any] = {}
         with contextlib.suppress(NotEditable):  # it is said when the change is looked at or applied
             present = frontmatter.parse_header(document.front_matter, job.source)
@@ -80,6 +81,7 @@ class Changes:
             present=present,
             ours=ours,
             declined=declined,
+            unwanted=unwanted,
             auto=self._is_auto(job),
             today=datetime.now().astimezone(),
         )

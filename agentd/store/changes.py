@@ -124,14 +124,17 @@ def begin(
 
 
 def check_appliable(change: Change) -> None:
-    """Raise `ChangeError` for a change that is neither planned nor failed."""
-    if change.state not in (ChangeState.PLANNED, ChangeState.FAILED):
-        raise ChangeError(f"change {change.id} is {change.state}: only planned ones can be applied")
+    """Raise `ChangeError` for a change that was made, or that something else has taken the place of."""
+    if change.state in (ChangeState.APPLYING, ChangeState.APPLIED, ChangeState.UNDOING, ChangeState.SUPERSEDED):
+        raise ChangeError(f"change {change.id} is {change.state}: it cannot be applied")
 
 
 def finish(db: Database, change_id: int, now: datetime) -> None:
     """Note that it is done. What moved is known by its new place from now on."""
-    db.execute("UPDATE changes SET state = 'applied', applied = ? WHERE id = ?", [timestamp(now), change_id])
+    db.execute(
+        "UPDATE changes SET state = 'applied', applied = ?, undone = NULL WHERE id = ?",
+        [timestamp(now), change_id],
+    )
     change = get(db, change_id)
     if change.kind in MOVING and change.target:
         _moved(db, change.path, change.target)
@@ -268,6 +271,16 @@ def given(db: Database, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
         values = json.loads(row["details"])["set"]
         (ours if row["state"] == ChangeState.APPLIED else declined).update(values)
     return ours, declined
+
+
+def unwanted(db: Database, source: str) -> list[tuple[str, dict[str, Any]]]:
+    """What a person refused or undid to a file, or beside it: kinds and details."""
+    rows = db.query(
+        "SELECT kind, details FROM changes WHERE path = ? AND state IN ('undone', 'refused') "
+        f"AND kind NOT IN ({_names(CALLING)}) ORDER BY id",
+        [source],
+    )
+    return [(row["kind"], json.loads(row["details"])) for row in rows]
 
 
 def unattended(db: Database, sources: Sequence[str]) -> dict[str, str]:

@@ -71,16 +71,35 @@ async def test_an_undo_is_refused_where_the_file_changed_since(home: Home) -> No
     assert (kept.state, kept.reason) == (ChangeState.APPLIED, "changed-since")
 
 
-async def test_only_planned_changes_are_applied_and_only_applied_ones_undone(home: Home) -> None:
+async def test_only_applied_changes_are_undone_and_superseded_ones_are_never_applied(home: Home) -> None:
     note = home.write("a.md", "# Peas\n")
-    (change_id,) = await home.plan(note, tags(note, "garden"))
+    (old,) = await home.plan(note, tags(note, "garden"))
     with pytest.raises(NotUndoable, match="is planned: only applied ones"):
-        await home.effects.undo(change_id)
-    await home.store.write(changes.refuse, change_id)
-    with pytest.raises(ChangeError, match="is refused: only planned ones"):
-        await home.effects.apply(change_id)
-    assert (await home.store.read(changes.get, change_id)).state is ChangeState.REFUSED
+        await home.effects.undo(old)
+    await home.plan(note, tags(note, "home"), occasion="again")
+    with pytest.raises(ChangeError, match="is superseded: it cannot be applied"):
+        await home.effects.apply(old)
+    assert note.read_text() == "# Peas\n"
+
+
+async def test_a_person_may_think_again(home: Home) -> None:
+    note, filed = home.write("a.md", "# Peas\n"), home.target / "a.md"
+    move = Plan("move", str(note), {"to": str(filed), "on_conflict": "fail"})
+    tag, moved = await home.plan(note, tags(note, "garden"), move)
+    await home.store.write(changes.refuse, tag)
     assert await home.store.read(changes.given, str(note)) == ({}, {"tags": ["garden"]})
+    await home.effects.apply(tag)
+    await home.effects.apply(moved)
+    await home.effects.undo(moved)
+    assert await home.store.read(changes.unwanted, str(note)) == [("move", move.details)]
+    await home.effects.undo(tag)
+    for change_id in (tag, moved):
+        again = await home.effects.apply(change_id)
+        assert (again.state, again.undone) == (ChangeState.APPLIED, None)
+        with pytest.raises(ChangeError, match="is applied: it cannot be applied"):
+            await home.effects.apply(change_id)
+    assert "garden" in filed.read_text()
+    assert await home.store.read(changes.unwanted, str(note)) == []
 
 
 async def test_a_newer_result_takes_the_place_of_what_an_older_one_planned(home: Home) -> None:

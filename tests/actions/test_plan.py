@@ -127,6 +127,19 @@ def test_in_the_files_of_others_a_field_is_a_part_of_a_line_that_links_to_nothin
     assert planned({"append": {"to": "letters", "file": "{{ title }}", "text": "x"}}, {"title": "../."}) == []
 
 
+def test_what_a_person_undid_is_not_planned_again_and_another_place_is() -> None:
+    move = {"move": {"to": "{{ folder }}", "name": "{{ stem }}"}}
+    actions = read_actions([move], PROPERTIES, SETTINGS)
+    document = Document("/notes/in/scan.pdf", "0", "text")
+    values: dict[str, dict[str, Any]] = {"present": {}, "ours": {}, "declined": {}}
+    (first,) = plan(actions, document, OUTPUT, SETTINGS, auto=False, today=TODAY, **values)
+    unwanted = [("move", first.details)]
+    for folder, count in (("receipts", 0), ("letters", 1)):
+        output = OUTPUT | {"folder": folder}
+        made = plan(actions, document, output, SETTINGS, unwanted=unwanted, auto=False, today=TODAY, **values)
+        assert len(made) == count
+
+
 def test_without_notifications_none_is_planned() -> None:
     off = SETTINGS.model_copy(update={"notifications": "off"})
     actions = read_actions([{"notify": {"title": "x"}}], PROPERTIES, off)

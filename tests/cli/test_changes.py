@@ -144,6 +144,16 @@ def test_changes_that_are_named_are_put_in_order_and_each_is_done_once(cli: Cli,
     assert [note.read_text() for note in filed] == [NOTE, NOTE]
 
 
+def test_an_undone_change_is_made_again_by_its_id_and_not_with_all(cli: Cli, notes: list[Path]) -> None:
+    cli("changes", "apply", "1")
+    cli("changes", "undo", "1")
+    assert "1 applied" not in cli("changes", "apply", "--all").err
+    again = cli("changes", "apply", "1")
+    assert (again.code, "change 1 applied" in again.err) == (0, True)
+    twice = cli("changes", "apply", "1")
+    assert (twice.code, "change 1 not applied: is applied: it cannot be applied" in twice.err) == (1, True)
+
+
 def test_where_one_id_is_wrong_nothing_is_done(cli: Cli, notes: list[Path]) -> None:
     wrong = cli("changes", "apply", "1", "99")
     assert (wrong.code, "there is no change 99" in wrong.err) == (1, True)

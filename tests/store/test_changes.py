@@ -51,12 +51,14 @@ def test_a_webhook_that_does_not_answer_is_tried_five_times_with_growing_pauses(
     assert (failed.attempts, failed.reason, failed.error) == (5, "unreachable", "down")
 
 
-def test_a_change_that_failed_can_be_applied_again_by_a_person(db: Database, note: Path) -> None:
+def test_a_change_that_failed_or_was_refused_can_be_applied_again_by_a_person(db: Database, note: Path) -> None:
     (change_id,) = plan_changes(db, note, [tags(note, "a")])
     changes.fail(db, changes.get(db, change_id), EffectFailed("full"), NOW, 0.0)
     assert changes.get(db, change_id).state is ChangeState.FAILED
     changes.check_appliable(changes.get(db, change_id))
     changes.refuse(db, change_id)
+    changes.check_appliable(changes.get(db, change_id))
+    changes.begin(db, change_id, target=None, before=None, before_digest=None, after=None, mtime_ns=None)
     with pytest.raises(ChangeError):
         changes.check_appliable(changes.get(db, change_id))
 
