@@ -125,7 +125,9 @@ def begin(
 
 def check_appliable(change: Change) -> None:
     """Raise `ChangeError` for a change that was made, or that something else has taken the place of."""
-    if change.state in (ChangeState.APPLYING, ChangeState.APPLIED, ChangeState.UNDOING, ChangeState.SUPERSEDED):
+    if change.state is ChangeState.APPLIED:
+        raise ChangeError(f"change {change.id} is applied already")
+    if change.state in (ChangeState.APPLYING, ChangeState.UNDOING, ChangeState.SUPERSEDED):
         raise ChangeError(f"change {change.id} is {change.state}: it cannot be applied")
 
 

@@ -151,7 +151,7 @@ def test_an_undone_change_is_made_again_by_its_id_and_not_with_all(cli: Cli, not
     again = cli("changes", "apply", "1")
     assert (again.code, "change 1 applied" in again.err) == (0, True)
     twice = cli("changes", "apply", "1")
-    assert (twice.code, "change 1 not applied: is applied: it cannot be applied" in twice.err) == (1, True)
+    assert (twice.code, "change 1 not applied: is applied already" in twice.err) == (1, True)
 
 
 def test_where_one_id_is_wrong_nothing_is_done(cli: Cli, notes: list[Path]) -> None:
