@@ -21,11 +21,14 @@ _BREAKS = str.maketrans({"\u2028": "\n", "\u2029": "\n", "\x85": "\n", "\r": "\n
 _JOINERS = "\u200c\u200d"
 _PAIR = "\ufe0f\u200d"
 _MANY = re.compile(r"[\u200c\u200d\ufe00-\ufe0f]{2,}|(?:^|(?<=\s))[\u200c\u200d]|[\u200c\u200d](?=\s|$)")
-_EMBED = re.compile(r"!(?=\[\[)")
 _IMAGE = re.compile(r"!\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])?")
 _LINK = re.compile(r"\[([^\[\]]*)\]\(\s*([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _ABROAD = re.compile(r"//|\\\\|[:&]")  # what the target of a link inside a vault does not have
-_REFERENCE = re.compile(r"^[ \t]{0,3}\[[^\^\[\]\n][^\[\]\n]*\]:[ \t]*(?:[^\s:/]*:|//)[^\n]*", re.MULTILINE)
+_REFERENCE = re.compile(r"^[ \t]{0,3}\[[^\^\[\]\n][^\[\]\n]*\]:[ \t]*(?:(?:[^\s:/]*:|//)[^\n]*|$)", re.MULTILINE)
+# What is only begun: another text behind it could complete it.
+_MARK = re.compile(r"!(?=\[)")
+_TARGET = re.compile(r"\]\((?=\s*<?(?:[a-z][a-z0-9+.-]*:|//|\\|&))", re.IGNORECASE)
+_ANGLE = re.compile(r"<(?=[a-z/!?][^<>]*$)", re.IGNORECASE)
 _ATTRIBUTE = r"(?:src|srcset|href|data|action|formaction|poster|background|style|ping|content)\s*="
 _TAG = re.compile(rf"</?script\b[^<>]*>|<[a-z/!?][^<>]*?(?:\b{_ATTRIBUTE}|\burl\()[^<>]*>", re.IGNORECASE)
 _MAIL = re.compile(r"<(?:mailto|tel|sms|data|javascript|vbscript):([^<>]*)>", re.IGNORECASE)
@@ -53,7 +56,7 @@ def inert(text: str) -> str:
 
 def one_line(text: str) -> str:
     """An inert text as part of a line in somebody's file: it begins no line and no code there."""
-    return _without(_CODE, _LINES.sub(" ", inert(text).strip()))
+    return _without((*_LINKS, *_CODE), _LINES.sub(" ", inert(text).strip()))
 
 
 def each_text(value: Any, change: Callable[[str], str]) -> Any:
@@ -70,7 +73,7 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 def _without(taken: Taken, text: str) -> str:
     before = ""
-    while text != before:  # one that is taken away may complete another; each makes the text shorter
+    while text != before:  # one that is taken away may complete another
         before = text
         for pattern, instead in taken:
             text = pattern.sub(instead, text)
@@ -88,7 +91,6 @@ def _link(found: re.Match[str]) -> str:
 
 
 _LINKS: Taken = (
-    (_EMBED, ""),
     (_IMAGE, r"\1"),
     (_LINK, _link),
     (_REFERENCE, ""),
@@ -96,5 +98,8 @@ _LINKS: Taken = (
     (_MAIL, r"\1"),
     (_URL, r"\1"),
     (_WWW, r"\1"),
+    (_MARK, ""),
+    (_TARGET, "] ("),
+    (_ANGLE, "< "),
 )
 _CODE: Taken = ((_RUNS, lambda found: found[0][0]),)
