@@ -7,6 +7,8 @@ from typing import Any
 from agentd.frames import Frame
 from agentd.records import Place
 
+SOFT_HYPHEN = "\u00ad"  # where a word may be cut, which no reader needs to know
+
 
 @dataclass(frozen=True, slots=True)
 class Content:

@@ -52,12 +52,22 @@ def _paragraphs(element: etree._Element, levels: dict[str, int]) -> Iterator[str
                     if not any(local(parent) == "Fallback" for parent in box.iterancestors()):
                         yield from _paragraphs(box, levels)
             case "tbl":
-                for row in child.iter("{*}tr"):
-                    cells = (" ".join(_paragraphs(cell, {})) for cell in row.iter("{*}tc"))
+                for row in _own(child, "tr"):
+                    cells = (" ".join(_paragraphs(cell, {})) for cell in _own(row, "tc"))
                     if text := " | ".join(cells).rstrip(" |"):
                         yield text
             case kind if kind not in _LEFT_OUT:
                 yield from _paragraphs(child, levels)
+
+
+def _own(element: etree._Element, wanted: str) -> Iterator[etree._Element]:
+    """The rows of a table or the cells of a row, not those of the tables inside them."""
+    for child in element:
+        kind = local(child)
+        if kind == wanted:
+            yield child
+        elif kind not in _LEFT_OUT and kind not in ("tbl", "tr", "tc"):
+            yield from _own(child, wanted)
 
 
 def _text(element: etree._Element) -> str:

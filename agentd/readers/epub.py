@@ -20,12 +20,17 @@ def read(file: BinaryIO, name: str) -> Content:
     with open_package(file, name) as package:
         if "META-INF/rights.xml" in package.names():
             raise Encrypted(f"{name} is protected against copying and cannot be read")
-        for number, path in enumerate(_chapters(package, name), 1):
-            parts.add(f"chapter {number}", to_text(package.read(path), f"{name}, {path}"))
+        chapters, styles = _find(package, name)
+        css = "\n".join(
+            package.read(path).decode("utf-8", "replace") for path in styles if path in package.names()
+        )
+        for number, path in enumerate(chapters, 1):
+            parts.add(f"chapter {number}", to_text(package.read(path), f"{name}, {path}", css))
     return parts.content("chapters")
 
 
-def _chapters(package: Package, name: str) -> list[str]:
+def _find(package: Package, name: str) -> tuple[list[str], list[str]]:
+    """The paths of the chapters in order, and of the style sheets."""
     roots = package.parse(_CONTAINER).iter("{*}rootfile")
     path = next((root.get("full-path") for root in roots if root.get("full-path")), None)
     if path is None:
@@ -33,7 +38,8 @@ def _chapters(package: Package, name: str) -> list[str]:
     book = package.parse(path)
     items = {item.get("id"): item for item in book.iter("{*}item")}
     spine = [items[one.get("idref")] for one in book.iter("{*}itemref") if one.get("idref") in items]
-    return [_resolve(path, item) for item in spine if "html" in (item.get("media-type") or "")]
+    chapters = [_resolve(path, item) for item in spine if "html" in (item.get("media-type") or "")]
+    return chapters, [_resolve(path, item) for item in items.values() if item.get("media-type") == "text/css"]
 
 
 def _resolve(path: str, item: etree._Element) -> str:

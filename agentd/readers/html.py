@@ -10,11 +10,12 @@ from lxml import etree
 from lxml import html as lxml_html
 
 from agentd.errors import Malformed
-from agentd.readers.content import Content
+from agentd.readers.content import SOFT_HYPHEN, Content
 from agentd.records import Place
 
 _FURNITURE = (
-    "//script|//style|//noscript|//template|//nav|//aside|//form|//iframe|//svg|//button|//select"
+    "//script|//style|//noscript|//template|//nav|//form|//iframe|//svg|//button|//select"
+    "|//aside[not(@*[name()='epub:type'])]"  # those are the footnotes of a book
     "|/html/body/header|/html/body/footer"
 )
 _ROLES = (
@@ -24,8 +25,14 @@ _ROLES = (
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d])", re.IGNORECASE
 )
+_CSS_CONDITION = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")  # for print, for small screens …
+_CSS_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_CSS_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_CSS_CLASS = re.compile(r"[\w-]*\.([\w-]+)")
+_LONGEST_CELL = 200  # characters: beyond, a table is there for the layout and no table
 _MAIN_SHARE = 0.4  # of a page's text, which `main` or `article` must hold to be all that is read
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_MARKS = {"- ", *_HEADINGS.values()}
 # Elements that do not begin a new line; any other does.
 _INLINE = re.compile(
     "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|img|ins|kbd|label|mark|q|rp|rt|ruby|s|samp|small|span|"
@@ -46,10 +53,15 @@ def read(file: BinaryIO, name: str) -> Content:
     return Content(text, tuple(places))
 
 
-def to_text(raw: bytes, name: str) -> str:
-    """The readable text of a page, headings marked as in Markdown; raises `Malformed`."""
+def to_text(raw: bytes, name: str, css: str = "") -> str:
+    """The readable text of a page that has these styles, headings marked as in Markdown; raises `Malformed`."""
     root = _parse(raw, name)
     title = " ".join((root.findtext(".//title") or "").split())
+    css += "\n".join(style.text or "" for style in root.iter("style"))
+    if classes := _hidden_classes(css):
+        for element in root.xpath("//*[@class]"):
+            if classes & set(element.get("class").split()):
+                element.set("hidden", "")
     hidden = (element for element in root.xpath("//*[@style]") if _HIDDEN.search(element.get("style")))
     for element in [*root.xpath(f"{_FURNITURE}|{_ROLES}"), *hidden]:
         if element.getparent() is not None:
@@ -62,6 +74,16 @@ def to_text(raw: bytes, name: str) -> str:
             text = inner
             break
     return text if not title or title in text[:500] else f"# {title}\n\n{text}"
+
+
+def _hidden_classes(css: str) -> set[str]:
+    """The classes whose elements nobody is shown, whatever the screen; only rules for a class alone count."""
+    found = set[str]()
+    for selectors, rule in _CSS_RULE.findall(_CSS_CONDITION.sub("", css)):
+        if _CSS_HIDDEN.search(rule):
+            matches = (_CSS_CLASS.fullmatch(selector.strip()) for selector in selectors.split(","))
+            found |= {match[1] for match in matches if match}
+    return found
 
 
 def _parse(raw: bytes, name: str) -> lxml_html.HtmlElement:
@@ -86,11 +108,20 @@ def _is_utf8(raw: bytes) -> bool:
 def _render(root: lxml_html.HtmlElement) -> str:
     """The text of an element: a block a line, paragraphs and headings apart, the cells of a row by bars."""
     lines = [""]
+    row: lxml_html.HtmlElement | None = None  # the row of a table that becomes one line
     for event, element in etree.iterwalk(root, events=("start", "end")):
         tag = element.tag if isinstance(element.tag, str) else ""
         begins = event == "start"
-        if tag in ("td", "th"):
-            lines[-1] += " | " if not begins and element.getnext() is not None else ""
+        if row is not None and element is not row:
+            if tag in ("td", "th"):
+                if not begins and element.getnext() is not None:
+                    lines[-1] = f"{lines[-1].rstrip(' ')} | "
+            elif not _INLINE.fullmatch(tag) and lines[-1][-1:] not in ("", " "):
+                lines[-1] += " "
+        elif tag == "tr":
+            row = element if begins and _is_row(element) else None
+            lines[-1] = lines[-1].rstrip(" |") if not begins else lines[-1]
+            _break(lines, apart=False)
         elif tag == "br":
             lines += [""] if begins else []
         elif not _INLINE.fullmatch(tag):
@@ -105,10 +136,11 @@ def _render(root: lxml_html.HtmlElement) -> str:
                 "article",
             )
             _break(lines, apart=apart)
-            if begins:
-                lines[-1] += "- " if tag == "li" else _HEADINGS.get(tag, "")
+            if begins and (mark := "- " if tag == "li" else _HEADINGS.get(tag, "")):
+                lines[-1] = mark
         text = element.text if begins else element.tail if element is not root else None
-        if text and tag == "pre" and begins:
+        text = text.replace(SOFT_HYPHEN, "") if text else None
+        if text and tag == "pre" and begins and row is None:
             lines += text.strip("\n").split("\n")
         elif text:
             folded = re.sub(r"\s+", " ", text)
@@ -117,8 +149,20 @@ def _render(root: lxml_html.HtmlElement) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(tidy)).strip("\n")
 
 
+def _is_row(element: lxml_html.HtmlElement) -> bool:
+    """Whether a row has several cells that hold little each."""
+    cells = element.xpath("./td|./th")
+    return (
+        len(cells) > 1
+        and element.find(".//table") is None
+        and all(len(cell.text_content()) <= _LONGEST_CELL for cell in cells)
+    )
+
+
 def _break(lines: list[str], *, apart: bool) -> None:
     """Begin a new line, after a blank one where what follows stands apart."""
+    if lines[-1] in _MARKS:
+        return  # a paragraph in a list item, or an item without a word
     if lines[-1].strip():
         lines.append("")
     if apart and len(lines) > 1 and lines[-2].strip():

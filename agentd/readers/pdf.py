@@ -23,6 +23,7 @@ from agentd.readers.content import Content, Parts
 
 # What PDFium puts for the hyphen of a word that was cut at the end of a line, and the line end after it.
 _CUT_WORD = re.compile(r"[\ufffe\x02]\n?")
+_SYMBOL = re.compile(r"[\ue000-\uf8ff]")  # of a font of pictures, such as the bullets of word processors
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # Old TeX fonts draw an accent before its letter.
 _ACCENTS = dict(zip("´`¨ˆ˜¸ˇ˚", "\u0301\u0300\u0308\u0302\u0303\u0327\u030c\u030a", strict=True))
@@ -108,7 +109,7 @@ def _page_text(page: pypdfium2.PdfPage) -> str:
         lines = in_reading_order(_blocks(textpage.raw))
     finally:
         textpage.close()
-    text = _CUT_WORD.sub("", "\n".join(lines))
+    text = _SYMBOL.sub("•", _CUT_WORD.sub("", "\n".join(lines)))
     return _ACCENTED.sub(_compose, _CONTROL.sub("", text))
 
 
@@ -118,7 +119,12 @@ def _blocks(textpage: _TextPage) -> list[_Block]:
     for text, (left, bottom, right, top) in _lines(textpage):
         if blocks and _continues(blocks[-1].last, (left, bottom, right, top)):
             block = blocks[-1]
-            block.lines.append(text)
+            if _is_beside(block.last, (left, bottom, right, top)) and left - block.last[2] < top - bottom:
+                # PDFium ends a line after an exponent.
+                block.lines[-1] = f"{block.lines[-1].rstrip()} {text.lstrip()}"
+                left, bottom, top = block.last[0], min(bottom, block.last[1]), max(top, block.last[3])
+            else:
+                block.lines.append(text)
             block.left, block.right = min(block.left, left), max(block.right, right)
             block.bottom, block.top = min(block.bottom, bottom), max(block.top, top)
             block.last = (left, bottom, right, top)
@@ -141,12 +147,18 @@ def in_reading_order(blocks: Sequence[_Block]) -> list[str]:
 
 
 def _continues(above: _Box, line: _Box) -> bool:
-    left, bottom, right, top = line
+    left, _, right, top = line
     height = above[3] - above[1]
-    if abs((bottom + top) - (above[1] + above[3])) < height and left >= above[2] - 1:
-        return True  # on the same line, further right
+    if _is_beside(above, line):
+        return True
     below = top <= above[3] + 1 and above[1] - top < _LINE_GAP * (height + 1)
     return below and _share_column(left, right, above[0], above[2])
+
+
+def _is_beside(before: _Box, line: _Box) -> bool:
+    """Whether this stands on the same line, further right."""
+    far = abs((line[1] + line[3]) - (before[1] + before[3]))
+    return far < before[3] - before[1] and line[0] >= before[2] - 1
 
 
 def _share_column(left: float, right: float, other_left: float, other_right: float) -> bool:

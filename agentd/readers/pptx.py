@@ -1,13 +1,15 @@
 """PowerPoint presentations: the slides in the order in which they are shown, each with its speaker's notes."""
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from lxml import etree
 
 from agentd.readers.content import Content, Parts
-from agentd.readers.package import open_package
+from agentd.readers.package import local, open_package
 
 _MAIN = "ppt/presentation.xml"
+_FURNITURE = {"sldImg", "sldNum", "hdr", "ftr", "dt"}  # of a page of notes
 
 
 def read(file: BinaryIO, name: str) -> Content:
@@ -28,14 +30,22 @@ def read(file: BinaryIO, name: str) -> Content:
 
 
 def _text(slide: etree._Element, *, notes: bool = False) -> str:
-    """The paragraphs of a slide; of its notes page only the notes, not the slide's number and picture."""
-    shapes = list(slide.iter("{*}sp", "{*}graphicFrame"))
-    if notes:
-        shapes = [shape for shape in shapes if any(kind.get("type") == "body" for kind in shape.iter("{*}ph"))]
-    lines = []
-    for shape in shapes:
-        for paragraph in shape.iter("{*}p"):
-            pieces = (node.text or "" if node.text else " " for node in paragraph.iter("{*}t", "{*}br"))
-            if line := " ".join("".join(pieces).split()):
-                lines.append(line)
-    return "\n".join(lines)
+    """The paragraphs of a slide, its tables a row a line; of its notes page only the notes."""
+    lines: list[str] = []
+    for shape in slide.iter("{*}sp", "{*}graphicFrame"):
+        if any(local(around) == "Fallback" for around in shape.iterancestors()):
+            continue  # the same again, for old programs
+        if notes and any(kind.get("type") in _FURNITURE for kind in shape.iter("{*}ph")):
+            continue
+        rows = list(shape.iter("{*}tr"))
+        lines += [" | ".join(" ".join(_lines(cell)) for cell in row.iter("{*}tc")).rstrip(" |") for row in rows]
+        if not rows:
+            lines += _lines(shape)
+    return "\n".join(line for line in lines if line)
+
+
+def _lines(element: etree._Element) -> Iterator[str]:
+    for paragraph in element.iter("{*}p"):
+        pieces = (node.text or "" if node.text else " " for node in paragraph.iter("{*}t", "{*}br"))
+        if line := " ".join("".join(pieces).split()):
+            yield line

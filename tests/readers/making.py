@@ -18,7 +18,8 @@ ODF = (
     'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" '
     'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" '
     'xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0" '
-    'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"'
+    'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" '
+    'xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0"'
 )
 RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _ESCAPED = re.compile(rb"[\\()]")
@@ -51,8 +52,10 @@ def paragraph(text: str, style: str = "") -> str:
     return f"<w:p>{named}<w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def pptx(slides: Sequence[str], notes: Mapping[int, str], order: Sequence[int]) -> bytes:
-    """A presentation whose slides, each a text, are shown in `order`."""
+def pptx(
+    slides: Sequence[str], notes: Mapping[int, str], order: Sequence[int], table: Sequence[Sequence[str]] = ()
+) -> bytes:
+    """A presentation whose slides, each a text, are shown in `order`, all with this table."""
     listed = "".join(f'<p:sldId id="{256 + n}" r:id="rId{n}"/>' for n in order)
     parts = {
         "ppt/presentation.xml": f"<p:presentation {A}><p:sldIdLst>{listed}</p:sldIdLst></p:presentation>",
@@ -64,7 +67,7 @@ def pptx(slides: Sequence[str], notes: Mapping[int, str], order: Sequence[int]) 
         + "</Relationships>",
     }
     for number, text in enumerate(slides):
-        parts[f"ppt/slides/slide{number}.xml"] = _slide(text, "title")
+        parts[f"ppt/slides/slide{number}.xml"] = _slide(text, "title", table)
         if number in notes:
             parts[f"ppt/slides/_rels/slide{number}.xml.rels"] = (
                 f'<Relationships xmlns="{RELATIONS}"><Relationship Id="rId1" Type="{OFFICE}/notesSlide" '
@@ -74,19 +77,21 @@ def pptx(slides: Sequence[str], notes: Mapping[int, str], order: Sequence[int]) 
     return archive(parts)
 
 
-def odt(body: str) -> bytes:
-    """An OpenDocument text with this body in XML."""
+def odt(body: str, styles: str = "") -> bytes:
+    """An OpenDocument text with this body, and these styles, in XML."""
     body = f"<office:body><office:text>{body}</office:text></office:body>"
-    content = f"<office:document-content {ODF}>{body}</office:document-content>"
+    styles = f"<office:automatic-styles>{styles}</office:automatic-styles>"
+    content = f"<office:document-content {ODF}>{styles}{body}</office:document-content>"
     return archive({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content})
 
 
-def epub(chapters: Sequence[str], order: Sequence[int]) -> bytes:
+def epub(chapters: Sequence[str], order: Sequence[int], css: str = "") -> bytes:
     """A book whose chapters, each the body of a page, are read in `order`."""
     items = "".join(
         f'<item id="c{n}" href="text/c%20{n}.xhtml" media-type="application/xhtml+xml"/>'
         for n in range(len(chapters))
     )
+    items += '<item id="css" href="book.css" media-type="text/css"/>'
     spine = "".join(f'<itemref idref="c{n}"/>' for n in order)
     container = '<container><rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
     pages = {f"OEBPS/text/c {n}.xhtml": f"<html><body>{body}</body></html>" for n, body in enumerate(chapters)}
@@ -95,6 +100,7 @@ def epub(chapters: Sequence[str], order: Sequence[int]) -> bytes:
             "mimetype": "application/epub+zip",
             "META-INF/container.xml": container,
             "OEBPS/book.opf": f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>",
+            "OEBPS/book.css": css,
             **pages,
         }
     )
@@ -150,9 +156,18 @@ def pdf(pages: Sequence[Sequence[tuple[float, float, str]] | bytes]) -> bytes:
     return bytes(out)
 
 
-def _slide(text: str, kind: str) -> str:
-    lines = "".join(f"<a:p><a:r><a:t>{line}</a:t></a:r></a:p>" for line in text.split("\n"))
+def _slide(text: str, kind: str, table: Sequence[Sequence[str]] = ()) -> str:
+    lines = "".join(map(_slide_line, text.split("\n")))
+    rows = "".join(
+        f"<a:tr>{''.join(f'<a:tc><a:txBody>{_slide_line(cell)}</a:txBody></a:tc>' for cell in row)}</a:tr>"
+        for row in table
+    )
     return (
         f'<p:sld {A}><p:cSld><p:spTree><p:sp><p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr>'
-        f"<p:txBody>{lines}</p:txBody></p:sp></p:spTree></p:cSld></p:sld>"
+        f"<p:txBody>{lines}</p:txBody></p:sp><p:graphicFrame><a:tbl>{rows}</a:tbl></p:graphicFrame>"
+        "</p:spTree></p:cSld></p:sld>"
     )
+
+
+def _slide_line(text: str) -> str:
+    return f"<a:p><a:r><a:t>{text}</a:t></a:r></a:p>"
