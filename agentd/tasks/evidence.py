@@ -15,11 +15,10 @@ from typing import Any, Protocol
 from agentd.records import Document
 from agentd.tasks.words import NoteWords, read_words, weigh, words_of_tag
 
-# What each kind of evidence weighs was chosen on public notes, and holds for halves of their topics: see
-# docs/decisions.md. A cosine of 0.01 above the mean of all tags is worth a little more than a word in the text.
+# What each kind of evidence weighs was chosen on two public collections of notes and held against a third: see
+# docs/decisions.md. A cosine of 0.01 above the mean of all tags is worth about as much as a word in the text.
 MODEL_WEIGHT = 0.3
-VAULT_WEIGHT = 160.0
-BESIDE_NEAR = 0.5  # of it, where embeddings speak of the same notes: two witnesses of one thing are not two things
+VAULT_WEIGHT = 80.0
 VAULT_HALF = 10  # tagged notes at which a profile has half its weight
 LEAST = 0.9  # nats that a tag needs to be chosen at all: a little more than one of its words in the text
 NEAR = 1.5  # nats below the best at which a further tag still fits
@@ -95,12 +94,11 @@ def weigh_tags(
     """
     likeness = vault.likeness
     mean = sum(likeness.values()) / len(likeness) if likeness else 0.0
-    weight = VAULT_WEIGHT * (BESIDE_NEAR if vault.near and vault.near.compared else 1)
     weighed = []
     for tag, meaning in tags.items():
         told, found = weigh(words_of_tag(tag, meaning), note, vault.rarity)
         count = vault.tagged.get(tag, 0)
-        alike = weight * (likeness[tag] - mean) * count / (count + VAULT_HALF) if tag in likeness else 0.0
+        alike = VAULT_WEIGHT * (likeness[tag] - mean) * count / (count + VAULT_HALF) if tag in likeness else 0.0
         model = MODEL_WEIGHT * math.log(max(scores[tag], FLOOR) * len(scores)) if tag in scores else 0.0
         near = vault.near.nats.get(tag, 0.0) if vault.near else 0.0
         weighed.append(Weighed(tag, told, alike, model, tuple(found), count, near))

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.cli.text import why_text
-from agentd.tasks.evidence import EMPTY_VAULT, Near, Similar, VaultView, Weighed, choose, explain, weigh_tags
+from agentd.tasks.evidence import (
+    EMPTY_VAULT,
+    VAULT_WEIGHT,
+    Near,
+    Similar,
+    VaultView,
+    Weighed,
+    choose,
+    explain,
+    weigh_tags,
+)
 from agentd.tasks.profiles import Profiles
 from agentd.tasks.run import run_task
 from agentd.tasks.words import count_terms, read_words, weigh, words_of_tag
@@ -76,7 +86,7 @@ def test_evidence_is_added_and_the_parts_are_kept() -> None:
     weighed = weigh_tags(TAGS, read_words("Plants need water."), vault, scores)
     best = weighed[0]
     assert (best.tag, best.found, best.tagged) == ("garden", ("plants",), 10)
-    assert best.vault == pytest.approx(160 * (0.3 - 0.2) / 2)
+    assert best.vault == pytest.approx(VAULT_WEIGHT * (0.3 - 0.2) / 2)
     assert best.model == pytest.approx(0.3 * -0.916, abs=0.01)
     assert best.total == pytest.approx(best.words + best.vault + best.model)
 
@@ -120,15 +130,6 @@ def test_near_notes_are_evidence_of_their_own_and_told_only_where_there_are_any(
     assert "by meaning (+1.25; like /n/peas.md)" in why_text(first)
     plain, *_ = explain(weighed, choose(weighed, 0, 1), EMPTY_VAULT)
     assert "embeddings" not in plain and "by meaning" not in why_text(plain)
-
-
-def test_two_ways_of_asking_the_same_notes_do_not_count_as_two() -> None:
-    def told(near: Near | None) -> float:
-        vault = VaultView({}, {"garden": 0.3, "dev": 0.1}, {"garden": 10, "dev": 10}, near=near)
-        return next(one.vault for one in weigh_tags(TAGS, read_words(""), vault, {}) if one.tag == "garden")
-
-    assert told(Near({}, 30)) == told(None) / 2
-    assert told(Near({}, 0)) == told(None), "no note was compared"
 
 
 async def test_a_task_that_decides_by_evidence_asks_for_one_score_and_gives_a_list(read: ReadTask) -> None:
