@@ -184,8 +184,9 @@ def _preview(task: str, paths: list[str], again: bool, as_json: bool) -> None:
     if as_json:
         print_json({"files": found.files, "known": found.known, "left_out": found.left_out, "jobs": jobs})
         return
-    told = f"{jobs:,} jobs: {found.files:,} files, {found.known:,} of them done or queued already"
-    click.echo(f"{told}; {found.left_out:,} files are not for {printable(task)}", err=True)
+    left_out = f"; {found.left_out:,} more not for {printable(task)}" if found.left_out else ""
+    told = f"{jobs:,} jobs: {found.files:,} files, {found.known:,} of them done or queued already{left_out}"
+    click.echo(told, err=True)
 
 
 def _watch(shape: BackfillShape) -> BackfillShape:

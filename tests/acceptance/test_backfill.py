@@ -25,7 +25,7 @@ def test_a_backfill_does_what_is_there_once_and_today_goes_before(daemon: Daemon
     (archive / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     (archive / "empty.md").write_text("")
     shown = daemon.agentd("backfill", "note-tagging", str(archive), "--dry-run")
-    told = "301 jobs: 301 files, 0 of them done or queued already; 1 files are not for note-tagging"
+    told = "301 jobs: 301 files, 0 of them done or queued already; 1 more not for note-tagging"
     assert shown.stderr.strip() == told
     assert daemon.counts() == {}
     child = daemon.child
@@ -39,14 +39,14 @@ def test_a_backfill_does_what_is_there_once_and_today_goes_before(daemon: Daemon
     ended = daemon.agentd("backfill", "watch", "1")
     assert (ended.returncode, ended.stderr.strip()) == (
         1,
-        "backfill 1 is done: 300/301, 1 failed; 1 not for this task\nnext:  agentd jobs list --state failed",
+        "backfill 1 is done: 300/301, 1 failed; 1 not for this task\nnext:  agentd jobs list --backfill 1",
     )
     ahead = daemon.query(
         "SELECT count(*) FROM results WHERE id < (SELECT id FROM results WHERE source LIKE '%today.md')"
     )[0][0]
     assert ahead < 60  # those that were in hand, and one in eight for the oldest
     again = daemon.agentd("backfill", "note-tagging", str(archive))
-    assert "backfill 2 is done: 0/0; 301 done or queued before, 1 not for this task" in again.stderr
+    assert "backfill 2 is done: 0/1, 1 failed; 300 done or queued before, 1 not for this task" in again.stderr
     wrong = daemon.agentd("backfill", "note-tagging", str(tmp_path / "missing"))
     assert (wrong.returncode, wrong.stderr) == (
         1,
@@ -145,7 +145,12 @@ def test_a_burst_of_files_is_one_job_and_its_result_says_which_were_seen(
     (daemon.folder / "empty.md").write_text("")
     daemon.wait_done(1)
     (result,) = daemon.json("results", "list")
-    assert result["source"] == f"{daemon.folder}/"
+    assert re.fullmatch(rf"{daemon.folder}//[0-9a-f]{{12}}", result["source"])
+    shown = daemon.agentd("jobs", "show", "1").stdout
+    assert f"source    {daemon.folder}/" in shown or f"{daemon.folder}//" in shown
+    assert [line.split("/")[-1] for line in shown.splitlines() if line.startswith("file ")] == [
+        *("a.md", "c.txt", "empty.md", "b.md"),
+    ]
     assert (result["coverage"]["seen"], result["coverage"]["total"], result["coverage"]["unit"]) == (3, 4, "files")
     assert re.search(r"empty\.md: .*empty", result["coverage"]["missing"][0])
     assert daemon.json("changes", "list") == []
