@@ -50,7 +50,7 @@ def test_a_backfill_does_what_is_there_once_and_today_goes_before(daemon: Daemon
     wrong = daemon.agentd("backfill", "note-tagging", str(tmp_path / "missing"))
     assert (wrong.returncode, wrong.stderr) == (
         1,
-        f"error: there is no file or folder {tmp_path}/missing\nnext:  ls '{tmp_path}'\n",
+        f"error: there is no file or folder {tmp_path}/missing\nnext:  ls {tmp_path}\n",
     )
     assert daemon.agentd("backfill", "note-taging", str(archive)).stderr.startswith("error: there is no task")
     daemon.stop()
