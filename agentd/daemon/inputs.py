@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentd.daemon.agent import Agent
-from agentd.errors import InputError, Superseded, Vanished
+from agentd.errors import InputError, Superseded, TooLarge, Vanished
 from agentd.readers.bundle import MAX_CHARACTERS, Part, join
 from agentd.readers.read import content_of
 from agentd.records import Document, Job, folder_of, is_bundle, is_file, is_stored, path_of, was_read
@@ -14,7 +14,7 @@ from agentd.store import backfills, bundles, changes, documents
 from agentd.store.bundles import Member
 from agentd.tasks.definition import Task
 
-_NO_ROOM = Part("", None, "there is too much text before it")
+NO_ROOM = "there is too much text before it"
 
 
 async def read_input(agent: Agent, job: Job, task: Task) -> Document:
@@ -78,31 +78,34 @@ def _read_bundle(
         path = path_of(member.source)
         name = os.path.relpath(path, folder_of(job.source))
         try:
-            part = _read_member(agent, task, path, name, member.content) if room > 0 else _NO_ROOM
+            document = _read_member(agent, task, path, member.content, room)
+            files.append(Part(name, document))
+            room -= len(document.text)
         except (Superseded, Vanished) as gone:
             missed.append(member.source)
-            part = Part(name, None, gone.message)
-        length = len(part.document.text) if part.document else 0
-        files.append(Part(name, None, _NO_ROOM.problem) if part is _NO_ROOM or length > room else part)
-        room -= length
+            files.append(Part(name, None, gone.message))
+        except InputError as refused:
+            files.append(Part(name, None, refused.message))
     if len(missed) == len(members):
         return None, missed
-    document = join(job.source, job.content, files)
-    if not document.text:
-        raise InputError(f"none of {len(members):,} files can be read: {document.unread[0]}")
-    return document, missed
+    joined = join(job.source, job.content, files)
+    if not joined.text:
+        raise InputError(f"none of {len(members):,} files can be read: {joined.unread[0]}")
+    return joined, missed
 
 
-def _read_member(agent: Agent, task: Task, path: Path, name: str, content: str) -> Part:
-    """One file of a bundle, or why it cannot be read; raises `Superseded` or `Vanished` for another by now."""
-    try:
-        document = agent.reader.read(path, agent.max_bytes)
-    except Vanished:
-        raise
-    except InputError as refused:
-        return Part(name, None, refused.message)
+def _read_member(agent: Agent, task: Task, path: Path, content: str, room: int) -> Document:
+    """One file of a bundle, of at most `room` characters.
+
+    Raises `Superseded` or `Vanished` where it is another by now, and `InputError`.
+    """
+    if room <= 0:
+        raise TooLarge(NO_ROOM)
+    document = agent.reader.read(path, agent.max_bytes)
     if document.content != content:
         raise Superseded("it has changed since, and comes with a later job")
     if task.reads and document.kind not in task.reads:
-        return Part(name, None, f"{task.name} does not read {document.kind}")
-    return Part(name, document)
+        raise InputError(f"{task.name} does not read {document.kind}")
+    if len(document.text) > room:
+        raise TooLarge(NO_ROOM)
+    return document

@@ -82,3 +82,20 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, raw: bytes, told: str) 
 def test_a_folder_in_place_of_the_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["~/Notes", "~/Notes/sub", "~/"])
+def test_two_watches_of_one_task_must_take_files_in_the_same_way(tmp_path: Path, other: str) -> None:
+    def text(task: str) -> str:
+        return (
+            f"watch:\n  - {{path: ~/Notes, task: summarise}}\n  - {{path: {other}, task: {task}, per: folder}}\n"
+        )
+
+    assert "who takes a file would be chance" in error_of(tmp_path / "config.yaml", text("summarise"))
+    (tmp_path / "config.yaml").write_text(text("meeting-notes"))
+    assert len(load_config(tmp_path / "config.yaml").watch) == 2
+
+
+def test_a_mode_without_a_burst_is_named(tmp_path: Path) -> None:
+    told = error_of(tmp_path / "config.yaml", "watch:\n  - {path: ~/Notes, task: summarise, mode: restart}\n")
+    assert "it goes with `per: folder`" in told

@@ -9,7 +9,7 @@ import pytest
 
 from agentd.errors import BrokenTask
 from agentd.records import Priority, source_of
-from agentd.store.database import Store
+from agentd.store.database import Database, Store
 from agentd.triggers import folder, hints
 from tests.triggers.conftest import Watched
 from tests.waiting import wait_until
@@ -356,3 +356,18 @@ async def test_a_network_file_system_is_polled(watched: Watched, monkeypatch: py
     async with watched.running():
         watched.write("a.md")
         await watched.wait_jobs(1)
+
+
+async def test_an_edit_after_a_death_in_the_first_scan_is_done(watched: Watched, store: Store) -> None:
+    watched.write("old.md", "old")
+    async with watched.running(existing="skip"):
+        await watched.quiet()
+
+    def forget(db: Database) -> None:
+        db.execute("DELETE FROM watches")  # as if it had died before it noted that it was through
+
+    await store.write(forget)
+    async with watched.running(existing="skip"):
+        watched.write("old.md", "edited")
+        await watched.wait_jobs(2)
+        assert (await watched.names())[1] == "old.md"
