@@ -21,7 +21,7 @@ from agentd.store.database import Store
 from agentd.store.positions import Stamp
 from agentd.store.vault import VaultNote
 from agentd.tasks.evidence import Similar, VaultView
-from agentd.tasks.profiles import Learned, Profiles
+from agentd.tasks.profiles import Learned, Profiles, Terms
 from agentd.tasks.settings import is_word
 from agentd.tasks.words import count_terms, read_words
 from agentd.triggers.settings import WatchSettings
@@ -29,6 +29,7 @@ from agentd.triggers.sighting import Selection, Sighting
 
 SIMILAR = 10  # notes that are looked at for the `why`
 TERMS = 30  # the rarest words of a note, by which similar ones are found
+MOST_WITH_TERM = 1000  # notes that have such a word: ranking takes time for each of them
 LEAST_PAUSE = 2.0  # seconds between two looks at a folder
 PAUSE_FACTOR = 100  # … and this many times what the last one took: one percent of a core, however many notes
 SHARED_NOTES = 3  # from which a word of a title could be a tag
@@ -60,12 +61,19 @@ class Vault:
         own = next((Learned(count_terms(note.text), note.tags) for note in indexed), None)
         likeness = self._profiles.compare(terms, tags, own)
         tagged = {tag: self._profiles.tagged[tag] - (own is not None and tag in own.tags) for tag in tags}
-        rare = sorted(terms, key=self._profiles.rarity, reverse=True)[:TERMS]
-        found = await self._store.read(vault.similar, self.root, rare, document.source, SIMILAR)
+        found = await self._similar(document, terms)
         similar = tuple(Similar(note.source, note.title, note.tags) for note in found)
         rarity = self._profiles.relative_rarity(words)
         near = await self._vectors.near(document, self.root) if self._vectors else None
         return VaultView(rarity, likeness, tagged, similar, self._shared(document.text), near)
+
+    async def _similar(self, document: Document, terms: Terms) -> list[VaultNote]:
+        """Tagged notes that share the rarest words of a document; one that very many have tells nothing apart."""
+        if not self._profiles.tagged:
+            return []
+        rare = [term for term in terms if self._profiles.notes_with(term) <= MOST_WITH_TERM]
+        rarest = sorted(rare, key=self._profiles.rarity, reverse=True)[:TERMS]
+        return await self._store.read(vault.similar, self.root, rarest, document.source, SIMILAR)
 
     def _shared(self, text: str) -> tuple[str, ...]:
         """Words of a note's title that some other notes have and most have not, the most shared first."""
