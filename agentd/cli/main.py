@@ -29,7 +29,7 @@ COMMANDS = {
     "changes": ("changes", "See, apply, undo and refuse what results would do."),
     "backfill": ("backfill", "Let a task do files that are there already."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
-    "tasks": ("tasks", "List, show and check tasks."),
+    "tasks": ("tasks", "List, show, check and test tasks; their vocabularies."),
     "model": ("model", "List, load and unload models."),
     "config": ("config", "Show and check the config."),
     "completion": ("completion", "Print the completion script of a shell."),

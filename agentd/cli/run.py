@@ -95,7 +95,7 @@ def _dry_run(paths: Paths, body: dict[str, Any], as_json: bool) -> None:
         return
     # Exact for a program; a terminal must not obey what the document says.
     click.echo(printable(rendered["prompt"]) if sys.stdout.isatty() else rendered["prompt"])
-    fits = "it fits" if rendered["tokens"] <= rendered["room"] else "it does not fit and would be refused"
+    fits = "it fits" if rendered["tokens"] <= rendered["room"] else "it does not fit and is read in parts"
     click.echo(f"{rendered['tokens']:,} tokens, room for {rendered['room']:,}: {fits}", err=True)
 
 

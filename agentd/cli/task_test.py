@@ -17,7 +17,7 @@ from agentd.daemon.requests import Requests
 from agentd.errors import AgentdError, NotFound, NotRunning
 from agentd.paths import find_paths
 from agentd.tasks.examples import read_examples, score, score_fields
-from agentd.tasks.library import Library
+from agentd.tasks.library import Library, shipped_tasks
 
 TASK = """\
 ---
@@ -89,6 +89,8 @@ def new(name: str) -> None:
     examples.write_text(EXAMPLES.format(name=name), "utf-8")
     click.echo(f"Wrote {file}")
     click.echo(f"Wrote {examples}")
+    if (shipped_tasks() / file.name).exists():
+        click.echo(f"\n{name} is a shipped task too: yours takes its place", err=True)
     click.echo("\nNext:", err=True)
     click.echo(f"  $EDITOR '{file}'", err=True)
     click.echo(f"  agentd tasks check {name}", err=True)

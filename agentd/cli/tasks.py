@@ -23,7 +23,7 @@ from agentd.tasks.library import Library
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def tasks(ctx: click.Context, as_json: bool) -> None:
-    """List, show and check tasks."""
+    """List, show, check, test and begin tasks, and see their vocabularies."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_tasks, as_json=as_json)
     else:

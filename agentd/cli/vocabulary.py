@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from agentd.cli.main import Group
+from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json, print_table
 from agentd.daemon.agent import Agent, now
@@ -21,6 +21,8 @@ def vocabulary(ctx: click.Context, as_json: bool) -> None:
     """List the words of vocabularies, and accept or reject proposed ones."""
     if ctx.invoked_subcommand is None:
         _list(None, as_json)
+    else:
+        refuse_group_options(ctx)
 
 
 @vocabulary.command("list")
@@ -81,7 +83,8 @@ def _list(name: str | None, as_json: bool) -> None:
 
 async def _rows(agent: Agent, name: str) -> list[dict[str, Any]]:
     """The words of a vocabulary, then what is proposed, then what was rejected."""
-    used = await agent.vocabularies.used(name)
+    # Only of what tasks write into front matter do the tags there say anything.
+    used = await agent.vocabularies.used(name) if name in agent.tag_vocabularies() else {}
     accepted = await agent.store.read(store_vocabulary.accepted, name)
     rejected = await agent.store.read(store_vocabulary.rejected, name)
     words = agent.vocabularies.words[name]

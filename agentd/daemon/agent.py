@@ -12,6 +12,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agentd.actions import template
+from agentd.actions.definition import FrontMatter
 from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
 from agentd.daemon.vault import Vault
@@ -82,6 +84,19 @@ class Agent:
         file = self.library.find(name)
         words = self.vocabularies.words | read_examples(file).words()
         return read_task(file.read_text("utf-8"), file, words)
+
+    def tag_vocabularies(self) -> set[str]:
+        """The vocabularies whose words are tags of notes: from a folder of them, or written to front matter."""
+        tasks = [task for task in self.library.check().values() if isinstance(task, Task)]
+        written = {
+            task.vocabularies[name]
+            for task in tasks
+            for action in task.actions
+            if isinstance(action, FrontMatter)
+            for name in task.vocabularies
+            if any(name in template.fields(text) for text in action.templates())
+        }
+        return written | {name for name, words in self.config.vocabularies.items() if isinstance(words, Path)}
 
     def hash(self, task: Task) -> str:
         """The task's hash with the model it would run on now."""

@@ -1,7 +1,8 @@
 """The owner's vaults: the watched folders of notes, indexed so that tagged notes are evidence for others.
 
-Before a note is tagged, what changed in its folder is read again: a correction that the owner made a moment ago
-counts at once. How evidence is weighed is known to `tasks.evidence`.
+Before a note is tagged, what changed in its folder is read again, unless that was done just now: a correction that
+the owner made counts within seconds, in a very large folder within minutes. How evidence is weighed is known to
+`tasks.evidence`.
 """
 
 import asyncio
@@ -65,7 +66,8 @@ class Vault:
         similar = tuple(Similar(note.source, note.title, note.tags) for note in found)
         rarity = self._profiles.relative_rarity(words)
         near = await self._vectors.near(document, self.root) if self._vectors else None
-        return VaultView(rarity, likeness, tagged, similar, self._shared(document.text), near)
+        usual = self._profiles.likeness_to_all(terms, own) if likeness else 0.0
+        return VaultView(rarity, likeness, tagged, similar, self._shared(document.text), usual, near)
 
     async def _similar(self, document: Document, terms: Terms) -> list[VaultNote]:
         """Tagged notes that share the rarest words of a document; one that very many have tells nothing apart."""

@@ -4,6 +4,7 @@ The file is opened once, from a descriptor that was checked, hashed, and read fr
 text and Markdown that are small are read in this process; everything else in a child that has limits.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -14,7 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from agentd.errors import EmptyInput, InputError, NotAFile, NotText, TooLarge, Unreadable, Vanished
+from agentd.errors import (
+    EmptyInput,
+    InputError,
+    NotAFile,
+    NotText,
+    TooLarge,
+    UnclosedFrontMatter,
+    Unreadable,
+    Vanished,
+)
 from agentd.readers.children import Children
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
@@ -78,8 +88,11 @@ def to_document(content: Content, digest: str, source: str, kind: str) -> Docume
     front_matter, body, first_line = "", content.text, 1
     if kind == "markdown":
         front_matter, body, first_line = split_front_matter(content.text, source)
-        if not body.strip():
-            raise EmptyInput(f"{source} has front matter and no text")
+    elif kind == "text":
+        with contextlib.suppress(UnclosedFrontMatter):  # a stream of YAML, say
+            front_matter, body, first_line = split_front_matter(content.text, source)
+    if not body.strip():
+        raise EmptyInput(f"{source} has front matter and no text")
     return Document(
         source=source,
         content=digest,

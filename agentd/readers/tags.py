@@ -8,7 +8,11 @@ from agentd.config import read_yaml
 from agentd.errors import InputError
 
 _KEYS = ("tags", "tag", "keywords")
-_HASHTAG = re.compile(r"(?<![\w&#/])#([^\W\d_][\w/-]*)")
+_HASHTAG = re.compile(r"(?:^|(?<=\s))#([^\W\d_][\w/-]*)(?![^\s.,;:!?)])", re.MULTILINE)
+_COLOUR = re.compile(r"[0-9a-f]{3}|[0-9a-f]{6}", re.IGNORECASE)
+_DIRECTIVES = frozenset(
+    {"include", "define", "ifdef", "ifndef", "endif", "pragma", "import", "region", "endregion"}
+)
 _CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _SEPARATORS = re.compile(r"[,\s]+")
 
@@ -45,4 +49,5 @@ def plain(tag: str) -> str:
 
 
 def _in_text(text: str) -> list[str]:
-    return [plain(match[1]) for match in _HASHTAG.finditer(_CODE.sub(" ", text))]
+    found = (match[1] for match in _HASHTAG.finditer(_CODE.sub(" ", text)))
+    return [plain(word) for word in found if not _COLOUR.fullmatch(word) and word not in _DIRECTIVES]

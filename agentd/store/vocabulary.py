@@ -50,7 +50,7 @@ def forget(db: Database, vocabulary: str, word: str) -> None:
     """Undo a decision about a word; raises `NotFound`."""
     cursor = db.execute("DELETE FROM vocabulary_words WHERE vocabulary = ? AND word = ?", [vocabulary, word])
     if not cursor.rowcount:
-        raise NotFound(f"nothing was decided about `{word}`", hint=f"agentd tasks vocabulary {vocabulary}")
+        raise NotFound(f"nothing was decided about `{word}`", hint=f"agentd tasks vocabulary list {vocabulary}")
 
 
 def propose(db: Database, proposals: Mapping[str, Sequence[str]], source: str) -> None:

@@ -35,7 +35,9 @@ class TaskHeader(Section):
         min_length=1,
         description="The answer's properties as JSON Schema; all are required unless `optional: true`. "
         "`vocabulary: NAME` stands for the words of that vocabulary of the config; a string with "
-        "`from: document` is one sentence of the document, word for word; an `enum` or a `vocabulary` with "
+        "`from: document` is one sentence of the document, word for word, and one beside it in an object with "
+        "`from: place` says where that stands; `{finds: date}`, `amount`, `name` or `line` looks for such a thing "
+        "and gives its value, its quote and where it stands, or null; an `enum` or a `vocabulary` with "
         "`decide: score` is chosen by how likely each choice is as a whole, and the result says how likely; a "
         "`vocabulary` or a list of its words with `decide: evidence` is chosen by the words of the document, the "
         "notes that already have them and the model's scores together, and the result says why.",

@@ -21,6 +21,7 @@ MODEL_WEIGHT = 0.3
 VAULT_WEIGHT = 80.0
 VAULT_HALF = 10  # tagged notes at which a profile has half its weight
 LEAST = 0.9  # nats that a tag needs to be chosen at all: a little more than one of its words in the text
+SURE = 0.75  # the model's probability of the best tag from which on nothing else needs to speak for it
 NEAR = 1.5  # nats below the best at which a further tag still fits
 MOST_PROPOSED = 2  # words by one note
 FLOOR = 1e-6  # the least probability that a model's score counts as
@@ -53,6 +54,7 @@ class VaultView:
     tagged: Mapping[str, int]  # notes by tag
     similar: tuple[Similar, ...] = ()
     shared: tuple[str, ...] = ()  # words of the note's title that several other notes have, too
+    usual: float = 0.0  # cosine with all other notes together: what an unknown tag would come to
     near: Near | None = None  # None where no model for embeddings is configured, or has a vector for the note
 
 
@@ -77,6 +79,7 @@ class Weighed:
     found: tuple[str, ...]  # the words of the tag that the note has
     tagged: int  # notes of the vault that have the tag
     near: float = 0.0  # by embeddings
+    likely: float = 0.0  # the model's probability
 
     @property
     def total(self) -> float:
@@ -93,15 +96,15 @@ def weigh_tags(
     was asked.
     """
     likeness = vault.likeness
-    mean = sum(likeness.values()) / len(likeness) if likeness else 0.0
+    mean = sum(likeness.get(tag, vault.usual) for tag in tags) / len(tags)
     weighed = []
     for tag, meaning in tags.items():
-        told, found = weigh(words_of_tag(tag, meaning), note, vault.rarity)
+        told, found = weigh(tag, meaning, note, vault.rarity)
         count = vault.tagged.get(tag, 0)
         alike = VAULT_WEIGHT * (likeness[tag] - mean) * count / (count + VAULT_HALF) if tag in likeness else 0.0
         model = MODEL_WEIGHT * math.log(max(scores[tag], FLOOR) * len(scores)) if tag in scores else 0.0
         near = vault.near.nats.get(tag, 0.0) if vault.near else 0.0
-        weighed.append(Weighed(tag, told, alike, model, tuple(found), count, near))
+        weighed.append(Weighed(tag, told, alike, model, tuple(found), count, near, scores.get(tag, 0.0)))
     return sorted(weighed, key=lambda one: -one.total)
 
 
@@ -109,16 +112,18 @@ def choose(weighed: Sequence[Weighed], least: int, most: int) -> list[Weighed]:
     """The tags that fit, at most `most`; the best ones even where nothing fits, as far as `least` asks for."""
     if not weighed:
         return []
-    bound = max(LEAST, weighed[0].total - NEAR)
+    best = weighed[0]
+    bound = max(LEAST, best.total - NEAR)
     chosen: list[Weighed] = []
     for one in weighed:
-        if len(chosen) == most or (one.total < bound and len(chosen) >= least):
+        fits = one.total >= bound or (one is best and one.likely >= SURE)
+        if not fits and len(chosen) >= least:
             break
         # Of a tag and the level above it, the closer one says both.
         if not any(other.tag.startswith(f"{one.tag}/") for other in chosen):
             chosen = [other for other in chosen if not one.tag.startswith(f"{other.tag}/")]
             chosen.append(one)
-    return chosen
+    return chosen[:most]
 
 
 def explain(weighed: Sequence[Weighed], chosen: Sequence[Weighed], vault: VaultView) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ class Profiles:
         self.tagged: Counter[str] = Counter()  # notes by tag
         self._frequency: Counter[str] = Counter()  # notes by word
         self._sums: dict[str, defaultdict[str, float]] = {}
+        self._every: defaultdict[str, float] = defaultdict(float)  # the profile of all notes
         self._sizes: dict[str, float] = {}  # of the profiles with rarities, until something changes
 
     def add(self, terms: Terms, tags: Iterable[str]) -> None:
@@ -59,8 +60,7 @@ class Profiles:
 
         `own` is the note itself as it was learned, where it was: it says nothing about itself.
         """
-        note = {term: weight * self.rarity(term) for term, weight in _vector(terms).items()}
-        length = _length(note.values())
+        note, length = self._weigh(terms)
         found = {}
         for tag in tags:
             itself = own is not None and tag in own.tags
@@ -74,9 +74,22 @@ class Profiles:
                 if tag not in self._sizes:
                     self._sizes[tag] = self._size(sums)
                 size = self._sizes[tag]
-            common = sum(sums.get(term, 0.0) * self.rarity(term) * weight for term, weight in note.items())
-            found[tag] = common / (length * size) if common and size else 0.0
+            found[tag] = self._cosine(note, length, sums, size)
         return found
+
+    def likeness_to_all(self, terms: Terms, own: Learned | None = None) -> float:
+        """How alike a note is to all other notes together: what a tag of which nothing is known would come to."""
+        note, length = self._weigh(terms)
+        others = _subtract(self._every, _vector(own.terms)) if own else self._every
+        return self._cosine(note, length, others, self._size(others)) if length else 0.0
+
+    def _weigh(self, terms: Terms) -> tuple[dict[str, float], float]:
+        note = {term: weight * self.rarity(term) for term, weight in _vector(terms).items()}
+        return note, _length(note.values())
+
+    def _cosine(self, note: Mapping[str, float], length: float, sums: Mapping[str, float], size: float) -> float:
+        common = sum(sums.get(term, 0.0) * self.rarity(term) * weight for term, weight in note.items())
+        return common / (length * size) if common and size else 0.0
 
     def _size(self, sums: Mapping[str, float]) -> float:
         return _length(self.rarity(term) * weight for term, weight in sums.items())
@@ -87,6 +100,8 @@ class Profiles:
         for term in terms:
             self._frequency[term] += sign
         vector = _vector(terms)
+        for term, weight in vector.items():
+            self._every[term] += sign * weight
         for tag in tags:
             self.tagged[tag] += sign
             if self.tagged[tag] <= 0:

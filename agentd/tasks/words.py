@@ -41,26 +41,33 @@ def read_words(text: str) -> NoteWords:
 
 def words_of_tag(tag: str, meaning: str) -> list[str]:
     """The words that stand for a tag: those of its last level, and those of its description."""
-    own = _TERM.findall(tag.rsplit("/", 1)[-1].lower())
     described = (word for word in _TERM.findall(meaning.lower()) if word not in _LITTLE)
-    return list(dict.fromkeys((*own, *described)))
+    return list(dict.fromkeys((*_own_words(tag), *described)))
 
 
-def weigh(words: list[str], note: NoteWords, rarity: Mapping[str, float]) -> tuple[float, list[str]]:
+def _own_words(tag: str) -> list[str]:
+    return _TERM.findall(tag.rsplit("/", 1)[-1].lower())
+
+
+def weigh(tag: str, meaning: str, note: NoteWords, rarity: Mapping[str, float]) -> tuple[float, list[str]]:
     """How much a note speaks of a tag, in nats, and which of its words it has.
 
-    The logarithm of how often they come, more in the title and as the language of a code block, each word by
-    the square root of how rare it is among all notes (`rarity`, 1 for a word that is as rare as most).
+    The logarithm of how often they come, more where the tag itself stands in the title or is the language of a
+    code block, each word by the square root of how rare it is among all notes (`rarity`, 1 for a word that is as
+    rare as most). A word that only describes the tag says no more in a title than anywhere.
     """
+    own = _own_words(tag)
     found: list[str] = []
     total = 0.0
-    for word in words:
+    for word in words_of_tag(tag, meaning):
         count = _count(word, note.all)
         fenced = _count(word, note.fences) > 0
         if not count and not fenced:
             continue
         found.append(word)
-        told = math.log1p(count) + IN_TITLE * (_count(word, note.title) > 0) + IN_FENCE * fenced
+        told = math.log1p(count)
+        if word in own:
+            told += IN_TITLE * (_count(word, note.title) > 0) + IN_FENCE * fenced
         total += told * math.sqrt(rarity.get(word, 1.0))
     return total, found
 

@@ -98,12 +98,13 @@ def test_three_hundred_kills_while_a_thousand_notes_are_tagged_tear_double_and_l
     kill_while_applying(daemon, rng, kills=300, files=1000)
 
 
+@pytest.mark.parametrize("name", ["a.md", "a.txt"])
 def test_changes_wait_for_review_and_a_correction_by_the_owner_is_never_fought(
-    make_daemon: MakeDaemon, tmp_path: Path
+    make_daemon: MakeDaemon, tmp_path: Path, name: str
 ) -> None:
     daemon = make_daemon(config=config(tmp_path / "notes", "review"))
     daemon.start()
-    note = daemon.write("a.md", "# Garden\n\nSow.\n")
+    note = daemon.write(name, "# Garden\n\nSow.\n")
     daemon.wait_done(1)
     assert note.read_text() == "# Garden\n\nSow.\n"
     done = daemon.agentd("changes", "apply", "--all")

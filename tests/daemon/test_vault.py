@@ -8,7 +8,6 @@ import pytest
 from agentd.daemon import vault as daemon_vault
 from agentd.daemon.vault import Vault
 from agentd.readers.read import read_small
-from agentd.readers.tags import read_tags
 from agentd.store import vault
 from agentd.store.database import Store
 from agentd.tasks.evidence import VaultView
@@ -103,25 +102,6 @@ async def test_notes_that_cannot_be_read_are_no_evidence_and_no_trouble(folder: 
     (folder / "loop.md").symlink_to("loop.md")
     view = await look(make_vault(folder, store), write(folder, "a.md", "# Sow\n"), "garden")
     assert view.tagged == {"garden": 0}
-
-
-@pytest.mark.parametrize(
-    ("header", "text", "found"),
-    [
-        ("tags: [Garden, Dev/Python]\n", "", ("garden", "dev/python")),
-        ("tags: garden, kitchen\n", "", ("garden", "kitchen")),
-        ("tag: '#home'\nkeywords: [a b]\n", "", ("home", "a-b")),
-        ("tags: 5\n", "", ()),
-        (
-            "",
-            "About #garden and #dev/py, not a#b or http://x/#y or `#code`.\n```\n#no\n```\n",
-            ("garden", "dev/py"),
-        ),
-        ("tags: [garden\n", "#home", ("home",)),
-    ],
-)
-def test_tags_are_read_as_note_programs_write_them(header: str, text: str, found: tuple[str, ...]) -> None:
-    assert read_tags(header, text, "a.md") == found
 
 
 async def test_what_another_process_indexed_is_learned_too(folder: Path, store: Store) -> None:

@@ -178,7 +178,12 @@ def test_the_kind_comes_from_the_name(tmp_path: Path, name: str, kind: str) -> N
     (tmp_path / name).write_text("---\na: b\n---\nText\n")
     document = READER.read(tmp_path / name)
     assert document.kind == kind
-    assert document.text == ("Text\n" if kind == "markdown" else "---\na: b\n---\nText\n")
+    assert (document.text, document.front_matter) == ("Text\n", "a: b\n")
+
+
+def test_a_text_that_only_looks_like_front_matter_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("---\nkey: a stream of YAML\n")
+    assert READER.read(tmp_path / "a.txt").text == "---\nkey: a stream of YAML\n"
 
 
 @pytest.mark.parametrize("name", [b"a\nb.md", b"caf\xe9.md", "ünï 🌱.md".encode(), b"it's $(id).md", b"-rf.md"])

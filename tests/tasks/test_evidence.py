@@ -40,18 +40,24 @@ def told(tag: str, words: float) -> Weighed:
 
 def test_a_note_speaks_of_a_tag_by_its_title_its_code_and_its_text() -> None:
     note = read_words("# Indexes in PostgreSQL\n\nPlants are not meant.\n\n```python\nx = 1\n```\n")
-    words, found = weigh(words_of_tag("postgres", ""), note, {})
+    words, found = weigh("postgres", "", note, {})
     assert found == ["postgres"]
     assert words == pytest.approx(0.693 + 1, abs=0.01)
-    assert weigh(words_of_tag("garden", "plants, seeds"), note, {})[1] == ["plants"]
-    assert weigh(["python"], note, {})[0] == pytest.approx(0.693 + 0.5, abs=0.01)
-    assert weigh(["sql"], note, {}) == (0.0, [])
+    assert weigh("garden", "plants, seeds", note, {})[1] == ["plants"]
+    assert weigh("python", "", note, {})[0] == pytest.approx(0.693 + 0.5, abs=0.01)
+    assert weigh("sql", "", note, {}) == (0.0, [])
 
 
 def test_a_rare_word_weighs_more_than_a_common_one() -> None:
-    note = read_words("ruby and rails")
-    rare, common = weigh(["rails"], note, {"rails": 2.0, "ruby": 0.5})[0], weigh(["ruby"], note, {"ruby": 0.5})[0]
+    note = read_words("\nruby and on\nrails and on")
+    rare, common = (weigh(tag, "", note, {"on": 2.0, "and": 0.5})[0] for tag in ("on", "and"))
     assert rare == pytest.approx(common * 2)
+
+
+def test_a_word_that_only_describes_a_tag_says_no_more_in_a_title() -> None:
+    note = read_words("# Learning a language")
+    assert weigh("python", "the language and its tools", note, {})[0] == pytest.approx(0.693, abs=0.01)
+    assert weigh("language", "", note, {})[0] == pytest.approx(0.693 + 1, abs=0.01)
 
 
 def test_the_last_level_of_a_tag_and_its_description_are_its_words() -> None:
@@ -81,7 +87,7 @@ def test_profiles_that_forgot_all_are_as_new(notes: list[tuple[str, str]]) -> No
 
 
 def test_evidence_is_added_and_the_parts_are_kept() -> None:
-    vault = VaultView({}, {"garden": 0.3, "dev": 0.1}, {"garden": 10, "dev": 10})
+    vault = VaultView({}, {"garden": 0.3, "dev": 0.1}, {"garden": 10, "dev": 10}, usual=0.2)
     scores = {"postgres": 0.7, "garden": 0.1, "dev/python": 0.1, "dev": 0.1}
     weighed = weigh_tags(TAGS, read_words("Plants need water."), vault, scores)
     best = weighed[0]
@@ -130,6 +136,40 @@ def test_near_notes_are_evidence_of_their_own_and_told_only_where_there_are_any(
     assert "by meaning (+1.25; like /n/peas.md)" in why_text(first)
     plain, *_ = explain(weighed, choose(weighed, 0, 1), EMPTY_VAULT)
     assert "embeddings" not in plain and "by meaning" not in why_text(plain)
+
+
+def test_a_model_that_is_sure_is_enough_and_one_that_is_not_is_none() -> None:
+    def chosen(share: float) -> list[str]:
+        rest = (1 - share) / (len(TAGS) - 1)
+        scores = dict.fromkeys(TAGS, rest) | {"garden": share}
+        return [
+            one.tag for one in choose(weigh_tags(TAGS, read_words("no word of it"), EMPTY_VAULT, scores), 0, 3)
+        ]
+
+    assert chosen(0.9) == ["garden"]
+    assert chosen(0.6) == []
+
+
+def test_the_closer_of_two_levels_is_chosen_where_there_is_room_for_one() -> None:
+    weighed = [told("dev", 2.0), told("dev/python", 1.9), told("garden", 1.0)]
+    assert [one.tag for one in choose(weighed, 0, 1)] == ["dev/python"]
+
+
+def test_notes_of_the_only_tag_that_any_has_speak_for_it_where_they_are_more_alike_than_others() -> None:
+    def vault_of(text: str) -> float:
+        profiles = Profiles()
+        for number in range(6):
+            profiles.add(count_terms(f"def return import python {number}"), ["dev/python"])
+            profiles.add(count_terms(f"sow water soil {number}"), [])
+        terms = count_terms(text)
+        view = VaultView(
+            *({}, profiles.compare(terms, TAGS), {"dev/python": 6}),
+            usual=profiles.likeness_to_all(terms),
+        )
+        return next(one.vault for one in weigh_tags(TAGS, read_words(""), view, {}) if one.tag == "dev/python")
+
+    assert vault_of("def return import") > 0
+    assert vault_of("sow water soil") < 0
 
 
 async def test_a_task_that_decides_by_evidence_asks_for_one_score_and_gives_a_list(read: ReadTask) -> None:
