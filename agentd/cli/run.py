@@ -60,6 +60,13 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
             for result in results
         ]
         print_table(["source", "output"], rows)
+    planned = [str(change) for part in ended for change in part["changes"]]
+    if not as_json:
+        if planned:
+            word = "change" if len(planned) == 1 else "changes"
+            click.echo(f"{len(planned):,} {word} planned: agentd changes show {planned[0]}", err=True)
+        for note in sorted({part["note"] for part in ended if part["note"]}):
+            click.echo(f"note:  {plain(note)}: agentd config path", err=True)
     for part in ended:
         if not part["result"]:
             job = part["job"]

@@ -64,7 +64,7 @@ class Changes:
         actions = task.actions
         if is_bundle(job.source):
             actions = tuple(action for action in actions if not action.of_file)
-        elif is_stored(job.source) or not self.effects.allows(job.source):
+        elif not self._may_change(job.source):
             return []
         if not actions:
             return []
@@ -85,6 +85,15 @@ class Changes:
             auto=self._is_auto(job),
             today=datetime.now().astimezone(),
         )
+
+    def why_none(self, job: Job, task: Task) -> str | None:
+        """Why a result plans no change at all where its task has actions; None where it may."""
+        if not task.actions or is_bundle(job.source) or self._may_change(job.source):
+            return None
+        return "files outside watched folders and targets are not changed"
+
+    def _may_change(self, source: str) -> bool:
+        return not is_stored(source) and self.effects.allows(source)
 
     def _is_auto(self, job: Job) -> bool:
         """Whether a file's changes need no asking: what the innermost of the task's folders around it says."""

@@ -214,7 +214,13 @@ class Requests:
     async def _ended(self, job: Job) -> dict[str, Any]:
         found = await self._agent.store.read(results.find, job_ids=[job.id], limit=1)
         shapes = [result_shape(stored, stale=self._agent.is_stale(stored)) for stored in found]
-        return {"job": job_shape(job), "result": shapes[0] if shapes else None}
+        planned = await self._agent.store.read(changes.find, job_id=job.id, limit=None)
+        return {
+            "job": job_shape(job),
+            "result": shapes[0] if shapes else None,
+            "changes": [change.id for change in planned],
+            "note": self._agent.changes.why_none(job, self._agent.task(job.task)) if shapes else None,
+        }
 
 
 @contextlib.asynccontextmanager
