@@ -22,7 +22,9 @@ from agentd.errors import BadSchema
 from agentd.model import IN_ORDER, WORDS_OF
 
 _COMPACT = {"whitespace_flexible": False}
-MOST_COMPILED = 64  # schemas; those of tasks stay, those that name a document's sentences pass through
+# Of the schemas that are kept compiled, at about a megabyte for 5,000 of them: those of tasks stay, those that
+# name the sentences of one part of a document pass through.
+MOST_CHARACTERS = 64 * 1024
 
 
 def compile_schema(schema: dict[str, Any]) -> str:
@@ -49,6 +51,7 @@ class Compiler:
     def __init__(self, tokenizer: LLTokenizer) -> None:
         self._tokenizer = tokenizer
         self._fresh: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._characters = 0
 
     def __call__(self, schema: dict[str, Any]) -> "Constraint":
         """The constraint of a schema, at its beginning; raises `BadSchema`."""
@@ -58,8 +61,10 @@ class Compiler:
             raise BadSchema("the output schema cannot be compiled: it is nested too deeply") from None
         if key not in self._fresh:
             self._fresh[key] = LLMatcher(self._tokenizer, compile_schema(schema))
-            if len(self._fresh) > MOST_COMPILED:
-                self._fresh.popitem(last=False)
+            self._characters += len(key)
+            while self._characters > MOST_CHARACTERS and len(self._fresh) > 1:
+                oldest, _ = self._fresh.popitem(last=False)
+                self._characters -= len(oldest)
         self._fresh.move_to_end(key)
         return Constraint(self._fresh[key].deep_copy(), self._tokenizer.vocab_size)
 

@@ -235,3 +235,25 @@ def test_every_finished_answer_validates(schema: dict[str, Any]) -> None:
         matcher.consume_token(allowed[0])
         written.append(allowed[0])
     jsonschema.validate(json.loads(written.decode("utf-8", "replace")), schema)
+
+
+def test_schemas_that_come_again_are_kept_and_those_of_single_documents_pass_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+
+    def count(schema: dict[str, Any]) -> str:
+        compiled.append(str(schema))
+        return compile_schema(schema)
+
+    monkeypatch.setattr("agentd.engine.constraint.compile_schema", count)
+    monkeypatch.setattr("agentd.engine.constraint.MOST_CHARACTERS", 2000)
+    compiler = Compiler(TOKENIZER)
+    for number in range(20):
+        compiler(TAGS)
+        compiler({"enum": [f"A sentence of document {number}. " * 20]})
+    assert compiled.count(str(TAGS)) == 1
+    assert len(compiled) == 21
+    assert 1 < len(compiler._fresh) < 5
+    compiler({"enum": ["long " * 1000]})
+    assert len(compiler._fresh) == 1
