@@ -36,6 +36,7 @@ from agentd.records import Document, source_of, stdin_source
 MAX_BYTES = 20 * 1024**2
 MAX_SNIFFED = 2**62  # a look at the first bytes needs no limit
 SMALL_BYTES = 1024**2  # of text that is read in this process
+_NOTHING = hashlib.sha256(b"").hexdigest()
 _PLAIN = ("markdown", "text")
 
 
@@ -49,6 +50,8 @@ class Reader:
         """The document at `path`; raises a kind of `InputError` that names what is wrong with it."""
         with _open(path, max_bytes) as file:
             digest = _digest(file, path, max_bytes)
+            if digest == _NOTHING:
+                raise EmptyInput(f"{path} is empty")
             file.seek(0)
             kind = sniff(file, str(path))
             if kind in _PLAIN and os.fstat(file.fileno()).st_size <= SMALL_BYTES:
