@@ -156,7 +156,8 @@ class Document:
     places: tuple[Place, ...] = field(default=(), repr=False)
     unit: str = "lines"  # what its length is counted in, such as pages
     units: int | None = None  # how many of these it has; None for as many as lines
-    unread: tuple[str, ...] = ()  # which of its units could not be read, and why
+    starts: tuple[int, ...] = field(default=(), repr=False)  # lines on which units begin, where a unit is no line
+    unread: tuple[str, ...] = ()  # which of its units could not be read or only in part, and why: each once
     passages: tuple[Passage, ...] = field(default=(), repr=False)
 
     @property
@@ -168,6 +169,15 @@ class Document:
     def length(self) -> int:
         """How many units it has, those that could not be read included."""
         return self.lines if self.units is None else self.units
+
+    def units_on(self, first: int, last: int) -> range:
+        """The units that stand on these lines of the text, also those of which only a part does."""
+        if self.starts:
+            at = [max(bisect.bisect_right(self.starts, line) - 1, 0) for line in (first, last)]
+            return range(at[0], at[1] + 1)
+        if self.length == self.lines:
+            return range(first - 1, last)
+        return range(self.length)  # a summary: each of its lines may speak of all of them
 
     def where(self, line: int) -> str:
         """How people find line `line` of the text: "line 12", "page 3", "sheet Costs, row 4"."""

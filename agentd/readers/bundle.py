@@ -43,6 +43,7 @@ def join(source: str, content: str, files: Sequence[Part]) -> Document:
         places=joined.places,
         unit=joined.unit,
         units=len(files),
+        starts=joined.starts,
         unread=tuple(unread),
         passages=tuple(split_passages(joined.text, 1)),
     )
@@ -55,8 +56,8 @@ def heading(name: str) -> str:
 
 def _add(parts: Parts, name: str, document: Document) -> None:
     if document.places:
-        parts.add_content(name, Content(document.text, document.places))
+        parts.add_content(name, Content(document.text, document.places), begins=False)
         return
     # Blank lines above the text go, and count all the same.
     blank = len(document.text) - len(document.text.lstrip("\n"))
-    parts.add(name, document.text, "line", document.first_line + blank)
+    parts.add(name, document.text, "line", document.first_line + blank, begins=False)

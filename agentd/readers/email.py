@@ -27,6 +27,7 @@ def read(file: BinaryIO, name: str, attachment: ReadContent) -> Content:
         shown = f"attachment {attached.get_filename() or number}"
         raw = attached.get_payload(decode=True)
         if not isinstance(raw, bytes):
+            parts.add(shown, f"({shown}, an e-mail)")
             parts.unread.append(f"{shown}: an e-mail in the e-mail")
             continue
         try:

@@ -106,6 +106,7 @@ def to_document(content: Content, digest: str, source: str, kind: str) -> Docume
         places=content.places,
         unit=content.unit,
         units=content.units,
+        starts=content.starts,
         unread=content.unread,
         passages=tuple(split_passages(body, first_line)),
     )

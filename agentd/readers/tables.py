@@ -9,7 +9,7 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -35,20 +35,16 @@ def read(file: BinaryIO, name: str) -> Content:
         dialect = csv.Sniffer().sniff(text[:_SNIFFED], ",;\t|")
     except csv.Error:
         dialect = csv.excel_tab if "\t" in text[:_SNIFFED] else csv.excel
-    reader = csv.reader(io.StringIO(text), dialect)
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as broken:
-        raise Malformed(f"{name}:{reader.line_num}: is not a table: {broken}") from broken
+    rows = list(_rows(text, dialect, name))
     if len(rows) <= MOST_ROWS and len(text) <= MOST_CHARACTERS:
-        return Content(text, (), "rows", len(rows))
+        return Content(text, (), "rows", len(rows), tuple(line for line, _ in rows))
     header = [cell.strip() or f"column {n}" for n, cell in enumerate(rows[0][1], 1)]
     return summarise(header, [row for _, row in rows[1:]], first_line=2)
 
 
 def read_lines_of_json(text: str, name: str) -> Content:
     """A JSON value a line; raises `Malformed` with the line that is none."""
-    rows = list[dict[str, str]]()
+    rows, starts = list[dict[str, str]](), list[int]()
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -57,11 +53,25 @@ def read_lines_of_json(text: str, name: str) -> Content:
         except (ValueError, RecursionError) as broken:
             raise Malformed(f"{name}:{number}: is not JSON: {broken}") from broken
         fields = value if isinstance(value, dict) else {"value": value}
+        starts.append(number)
         rows.append({key: inner if isinstance(inner, str) else json.dumps(inner) for key, inner in fields.items()})
     if len(rows) <= MOST_ROWS and len(text) <= MOST_CHARACTERS:
-        return Content(text, (), "rows", len(rows))
+        return Content(text, (), "rows", len(rows), tuple(starts))
     header = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     return summarise(header, [[row.get(key, "") for key in header] for row in rows], first_line=1)
+
+
+def _rows(text: str, dialect: type[csv.Dialect], name: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that hold something, with the line on which each begins: a cell may have several lines."""
+    reader = csv.reader(io.StringIO(text, newline=""), dialect)
+    begin = 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield begin, row
+            begin = reader.line_num + 1
+    except csv.Error as broken:
+        raise Malformed(f"{name}:{reader.line_num}: is not a table: {broken}") from broken
 
 
 @dataclass(slots=True)

@@ -29,12 +29,10 @@ def read(file: BinaryIO, name: str) -> Content:
             for sheet in workbook.worksheets:
                 hidden = "" if sheet.sheet_state == "visible" else " (hidden)"
                 _add_sheet(parts, f"sheet {sheet.title}{hidden}", sheet.iter_rows(values_only=True))
-            units = len(workbook.worksheets)
             workbook.close()
     except _BROKEN as broken:
         raise Malformed(f"{name} is damaged: {type(broken).__name__}: {broken}") from broken
-    content = parts.content("sheets")
-    return Content(content.text, content.places, content.unit, units)
+    return parts.content("sheets")
 
 
 def _add_sheet(parts: Parts, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -49,10 +47,10 @@ def _add_sheet(parts: Parts, name: str, rows: Iterable[tuple[Any, ...]]) -> None
         if line:
             run.append(line)
         elif run:
-            parts.add(name, "\n".join(run), "row", first)
+            parts.add(name, "\n".join(run), "row", first, begins=not added)
             run, added = [], True
     if run or not added:
-        parts.add(name, "\n".join(run), "row", first)
+        parts.add(name, "\n".join(run), "row", first, begins=not added)
 
 
 def _cell(value: Any) -> str:

@@ -91,8 +91,9 @@ async def _ask_whole(task: Task, document: Document, model: Model, priority: Pri
 async def _ask_parts(task: Task, document: Document, model: Model, progress: Progress) -> _Answer:
     done = await LongRun(task, document, model, progress).run()
     lost = [_told(document, failure) for failure in done.failures]
-    missed = sum(_units(document, failure.part.line, failure.part.last_line) for failure in done.failures)
-    seen = max(document.length - len(document.unread) - missed, 0)
+    # A unit may be lost in several parts; one that was seen in part was not seen.
+    missed = {unit for one in done.failures for unit in document.units_on(one.part.line, one.part.last_line)}
+    seen = max(document.length - len(document.unread) - len(missed), 0)
     coverage = Coverage(seen, document.length, document.unit, done.tokens, (*document.unread, *lost))
     return _Answer(done.output, done.probabilities, coverage, done.generations)
 
@@ -136,15 +137,6 @@ def _result(
         proposals={task.vocabularies[choice.name]: choice.proposed for choice in chosen},
         places=places,
     )
-
-
-def _units(document: Document, first: int, last: int) -> int:
-    """How many units of a document stand on these lines of its text, those that only begin or end there too."""
-    if document.units is None:
-        return last - first + 1
-    begun = [index for index, place in enumerate(document.places) if place.line <= last]
-    before = [index for index in begun if document.places[index].line <= first]
-    return len(begun) - len(before) + bool(before)
 
 
 def _told(document: Document, failure: Failure) -> str:

@@ -265,6 +265,20 @@ def test_an_e_mail_is_read_with_its_attachments(reader: Reader, tmp_path: Path) 
     assert "a PNG picture" in told
 
 
+def test_a_mail_in_a_mail_is_one_of_its_parts_and_told(reader: Reader, tmp_path: Path) -> None:
+    inner = "Content-Type: message/rfc822\n\nFrom: Eve <eve@example.org>\nSubject: x\n\nInner.\n----x\n"
+    document = read(reader, tmp_path, "a.eml", MAIL.replace("Content-Type: image", f"{inner}Content-Type: image"))
+    assert document.length == 5
+    assert document.unread[0] == "attachment 2: an e-mail in the e-mail"
+
+
+def test_rows_are_found_by_the_line_on_which_they_begin(reader: Reader, tmp_path: Path) -> None:
+    document = read(reader, tmp_path, "a.csv", 'what,note\n\npeas,"two\nlines"\nbeans,one\n')
+    assert document.length == 3
+    assert [list(document.units_on(line, line)) for line in (1, 3, 4, 5)] == [[0], [1], [1], [2]]
+    assert list(document.units_on(2, 5)) == [0, 1, 2]
+
+
 def test_a_small_table_is_whole_and_a_large_one_is_counted(reader: Reader, tmp_path: Path) -> None:
     small = read(reader, tmp_path, "small.csv", "what;euro\nbread;2,5\n")
     assert (small.text, small.unit, small.length) == ("what;euro\nbread;2,5\n", "rows", 2)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import strategies as st
 
 from agentd.errors import EngineCrashed, InvalidOutput
 from agentd.model import Generation, Message, ModelInfo, OnText, Rendered, Request
+from agentd.readers.bundle import Part as File
+from agentd.readers.bundle import join
+from agentd.readers.content import Parts, paragraphs
+from agentd.readers.read import to_document
 from agentd.records import Coverage, Document, Place, Priority
 from agentd.tasks import long
 from agentd.tasks.long import Done
@@ -98,8 +103,9 @@ def pages(count: int, words: int = 90) -> Document:
         f"Page {number} says this. " + f"And w{number} too. " * (words // 3) for number in range(1, count + 1)
     ]
     places = tuple(Place(2 * number - 1, f"page {number}") for number in range(1, count + 1))
+    starts = tuple(place.line for place in places)
     whole = document("\n\n".join(texts))
-    return Document(whole.source, whole.content, whole.text, "pdf", places=places, unit="pages", units=count)
+    return replace(whole, kind="pdf", places=places, unit="pages", units=count, starts=starts)
 
 
 async def test_a_long_document_is_read_to_its_last_page_and_put_together(read: ReadTask) -> None:
@@ -154,6 +160,55 @@ async def test_a_part_that_stays_failed_is_told_in_the_coverage(read: ReadTask) 
     assert (result.coverage.seen, result.coverage.total) == (5, 6)
     (missing,) = result.coverage.missing
     assert missing.startswith("page 3: invalid-output: the answer is not JSON")
+
+
+def failing(*marks: str) -> Answer:
+    """Fails at every part that holds one of these words."""
+
+    def answer(text: str, request: Request) -> Generation | Exception:
+        fails = "Part 1:" not in text and any(mark in text.split() for mark in marks)
+        return generation("nonsense") if fails else sum_up(text, request)
+
+    return answer
+
+
+def of_parts(*names: str, rows: int, words: int = 20) -> Document:
+    """A document of parts, each with rows of their own words, of which the middle one is a place of its own."""
+    parts = Parts()
+    for name in names:
+        half = rows // 2
+        lines = [f"{name}{row} " + "And so on. " * (words // 3) for row in range(1, rows + 1)]
+        parts.add(name, "\n".join(lines[:half]), "row")
+        parts.add(name, "\n".join(lines[half:]), "row", half + 2, begins=False)
+    return to_document(parts.content("sheets"), "sha", "/notes/a.xlsx", "xlsx")
+
+
+async def test_a_unit_that_is_lost_in_several_parts_is_counted_once(read: ReadTask) -> None:
+    result = await run_task(read(SUMMARY), of_parts("A", "B", "C", rows=40), ReadingModel(failing("A3", "A37")))
+    assert (result.coverage.seen, result.coverage.total, result.coverage.unit) == (2, 3, "sheets")
+    first, second = result.coverage.missing
+    assert first.startswith("A, row 1 to A, row ")
+    assert second.startswith("A, row ")
+
+
+async def test_of_paragraphs_each_lost_one_is_counted(read: ReadTask) -> None:
+    lines = [f"p{number} " + "And so on. " * 7 for number in range(1, 101)]
+    whole = to_document(paragraphs(lines, "paragraph"), "sha", "/notes/a.docx", "docx")
+    result = await run_task(read(SUMMARY), whole, ReadingModel(failing("p40")))
+    (missing,) = result.coverage.missing
+    first, last = map(int, re.findall(r"paragraph (\d+)", missing))
+    assert last > first
+    assert (result.coverage.seen, result.coverage.total) == (100 - (last - first + 1), 100)
+
+
+async def test_of_a_bundle_files_are_counted_whatever_their_places_are(read: ReadTask) -> None:
+    sheets = [of_parts("A", "B", rows=30), of_parts("C", rows=30), of_parts("D", rows=30)]
+    files = [*(File(f"{number}.xlsx", one) for number, one in enumerate(sheets)), File("x.md", None, "is gone")]
+    model = ReadingModel(failing("A2", "B9"))
+    coverage = (await run_task(read(SUMMARY), join("/notes//1", "sha", files), model)).coverage
+    assert (coverage.seen, coverage.total, coverage.unit) == (2, 4, "files")
+    assert coverage.missing[0] == "x.md: is gone"
+    assert len(coverage.missing) == 3
 
 
 async def test_nothing_is_a_result_where_every_part_fails(read: ReadTask) -> None:
