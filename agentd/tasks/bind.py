@@ -16,7 +16,7 @@ from agentd.readers.sentences import LONGEST, flat, said_in
 from agentd.records import Document, is_bundle
 from agentd.tasks.schema import FINDS, FROM_DOCUMENT
 
-_BY_LINE = ("code", "diff", "csv", "json", "xlsx")
+BY_LINE = ("code", "diff", "csv", "json", "xlsx")  # kinds that are quoted by the line
 MOST_FOUND = 40  # lines that a date or an amount is chosen from
 _LITTLE = 3  # letters of a word of a description that says nothing
 
@@ -60,7 +60,7 @@ def quotable(document: Document) -> list[str]:
     if is_bundle(document.source):
         names = {flat(heading(place.name)) for place in document.places}
         return [said for said in said_in(document.text) if said not in names]
-    if document.kind not in _BY_LINE:
+    if document.kind not in BY_LINE:
         return said_in(document.text)
     lines = (flat(line) for line in document.text.split("\n"))
     return list(dict.fromkeys(line for line in lines if len(line) <= LONGEST and re.search(r"\w", line)))

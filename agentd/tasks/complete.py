@@ -5,6 +5,7 @@ from typing import Any
 from agentd.readers.facts import FINDERS
 from agentd.readers.quotes import find_quote, line_at
 from agentd.records import Document
+from agentd.tasks.bind import BY_LINE
 from agentd.tasks.schema import FINDS, FROM_DOCUMENT, FROM_PLACE
 
 
@@ -38,12 +39,12 @@ def _each_quote_once(items: list[Any], schema: dict[str, Any]) -> list[Any]:
     return list({str(item.get(quoted[0])): item for item in reversed(items)}.values())[::-1]
 
 
-def where(document: Document, quote: str, line: int = 1) -> str:
+def where(document: Document, quote: str, line: int = 1, *, by_line: bool = False) -> str:
     """Where a quote stands in a document, for people; empty where it is not there."""
     start = 0
     for _ in range(line - 1):
         start = document.text.find("\n", start) + 1
-    found = find_quote(document.text, quote, start)
+    found = find_quote(document.text, quote, start, by_line=by_line or document.kind in BY_LINE)
     return document.where(line_at(document.text, found[0])) if found else ""
 
 
@@ -67,4 +68,4 @@ def locate(document: Document, output: Any, schema: dict[str, Any], path: str = 
 
 def _found(document: Document, quote: str, kind: str, line: int) -> dict[str, Any] | None:
     found = FINDERS[kind](quote)
-    return {**found.values, "quote": quote, "where": where(document, quote, line)} if found else None
+    return {**found.values, "quote": quote, "where": where(document, quote, line, by_line=True)} if found else None

@@ -78,3 +78,10 @@ async def test_remarks_on_code_quote_whole_lines_and_know_their_place(read: Read
     asked = request.schema["properties"]["remarks"]["items"]
     assert asked["properties"]["quote"] == {"enum": ["import os", "def run(name):", "os.system('ls ' + name)"]}
     assert (list(asked["properties"]), asked["required"]) == (["quote", "problem"], ["quote", "problem"])
+
+
+async def test_a_quoted_line_of_code_is_placed_where_it_is_the_whole_line(read: ReadTask) -> None:
+    answer = {"remarks": [{"quote": "x = 1", "problem": "Is this so?"}]}
+    code = document("max = 10\n\nx = 1\n", kind="code")
+    result = await run_task(read(REMARKS), code, ScriptedModel(json.dumps(answer)))
+    assert result.output["remarks"][0]["line"] == "line 3"
