@@ -39,7 +39,7 @@ vocabularies:
     servers: "machines, backups, networks"
     home: "house, heating, repairs"
     garden: "plants, seeds, weather"
-    kitchen: "recipes, bread, food"
+    kitchen: "recipes, bread, baking, flour, food"
     town: "meetings, neighbours, plans"
 """
 
