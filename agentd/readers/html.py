@@ -55,6 +55,8 @@ def read(file: BinaryIO, name: str) -> Content:
 
 def to_text(raw: bytes, name: str, css: str = "") -> str:
     """The readable text of a page that has these styles, headings marked as in Markdown; raises `Malformed`."""
+    if not raw.strip():
+        return ""
     root = _parse(raw, name)
     title = " ".join((root.findtext(".//title") or "").split())
     css += "\n".join(style.text or "" for style in root.iter("style"))

@@ -161,6 +161,8 @@ def _in_archive(file: BinaryIO, name: str) -> Kind:
     try:
         with zipfile.ZipFile(file) as archive:
             names, mimetype = set(archive.namelist()), b""
+            if any(info.flag_bits & 1 for info in archive.infolist()):
+                raise Encrypted(f"{name} is protected by a password", hint="save it without one")
             if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
                 mimetype = archive.read("mimetype").strip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as broken:

@@ -8,9 +8,11 @@ from typing import BinaryIO
 
 from lxml import etree
 
+from agentd.errors import Encrypted
 from agentd.readers.content import SOFT_HYPHEN, Content, paragraphs
 from agentd.readers.package import Package, local, open_package
 
+_MANIFEST = "META-INF/manifest.xml"
 _LEFT_OUT = {"tracked-changes", "forms", "sequence-decls"}
 _NOTES = {"note", "annotation"}  # which stand at the end, where they break no sentence
 
@@ -18,6 +20,11 @@ _NOTES = {"note", "annotation"}  # which stand at the end, where they break no s
 def read(file: BinaryIO, name: str) -> Content:
     """The text of a document, a paragraph or a row of a table a line; raises as `package` does."""
     with open_package(file, name) as package:
+        if (
+            _MANIFEST in package.names()
+            and next(package.parse(_MANIFEST).iter("{*}encryption-data"), None) is not None
+        ):
+            raise Encrypted(f"{name} is protected by a password", hint="save it without one")
         root = package.parse("content.xml")
         _drop_hidden(root, _hidden_styles(package, root))
     body = root.find("{*}body")

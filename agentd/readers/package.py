@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from agentd.errors import Encrypted, Malformed, TooLarge
+from agentd.errors import Encrypted, Malformed, ReaderFailed, TooLarge
 
 MAX_MEMBERS = 20_000
 MAX_UNPACKED = 512 * 1024**2  # bytes of all parts together
@@ -48,11 +48,13 @@ class Package:
         return raw
 
     def parse(self, path: str) -> etree._Element:
-        """A part as XML; raises `Malformed`. No entity is followed and nothing is fetched."""
+        """A part as XML; raises `Malformed`, or `ReaderFailed` where memory ends. No entity is followed."""
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
             return etree.fromstring(self.read(path), parser)
         except etree.XMLSyntaxError as broken:
+            if broken.code == etree.ErrorTypes.ERR_NO_MEMORY:
+                raise ReaderFailed(f"{self._name} needs too much memory at {path}") from broken
             raise Malformed(f"{self._name} is damaged at {path}: {broken}") from broken
 
     def related(self, path: str) -> dict[str, tuple[str, str]]:
