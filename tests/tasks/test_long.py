@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +20,11 @@ from agentd.readers.content import Parts, paragraphs
 from agentd.readers.read import to_document
 from agentd.records import Coverage, Document, Place, Priority
 from agentd.tasks import long
+from agentd.tasks.definition import read_task
 from agentd.tasks.long import Done
 from agentd.tasks.run import run_task
 from tests.scripted import INFO, generation
-from tests.tasks.conftest import ReadTask, document
+from tests.tasks.conftest import ReadTask, document, task_text
 
 SUMMARY = """\
 name: tag
@@ -246,23 +249,62 @@ async def test_lists_of_objects_are_joined_and_choices_by_score_averaged_without
     assert len(model.read) == 4
 
 
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None)
-async def test_every_word_is_seen_exactly_once_whatever_the_sizes(sizes: list[int]) -> None:
-    from pathlib import Path
-
-    from agentd.tasks.definition import read_task
-    from tests.tasks.conftest import task_text
-
-    words = [f"W{number}" for number in range(sum(sizes))]
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    st.integers(380, 900),
+    st.booleans(),
+    st.sets(st.integers(0, 40), max_size=6),
+    st.sets(st.integers(0, 40), max_size=3),
+)
+@settings(max_examples=100, deadline=None)
+async def test_every_word_is_seen_exactly_once_or_told_as_missing(
+    sizes: list[int], context: int, paged: bool, failing_once: set[int], failing: set[int]
+) -> None:
+    words = [f"W{number}." for number in range(sum(sizes))]
     ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
-    text = "".join(word + (".\n\n" if number + 1 in ends else ". ") for number, word in enumerate(words))
-    model = ReadingModel(sum_up, context=420)
+    sections = [" ".join(words[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    whole = document("\n\n".join(sections))
+    places = tuple(Place(2 * number - 1, f"page {number}") for number in range(1, len(sections) + 1))
+    if paged:
+        whole = replace(whole, kind="pdf", places=places, unit="pages", units=len(places))
+    tries: Counter[str] = Counter()
+    seen: dict[str, str] = {}  # by first word of a part that was done: its text
+
+    def answer(text: str, request: Request) -> Generation | Exception:
+        if "Part 1:" in text:
+            return sum_up(text, request)
+        first = text.split()[0]
+        number = list(tries).index(first) if first in tries else len(tries)
+        tries[first] += 1
+        if number in failing or (number in failing_once and tries[first] == 1):
+            return generation("nonsense")
+        assert first not in seen
+        seen[first] = text
+        return sum_up(text, request)
+
     task = read_task(task_text(SUMMARY), Path("tag.md"), {})
-    result = await run_task(task, document(text), model)
-    mapped = " ".join(part for part in model.read if "Part 1:" not in part).split()
-    assert mapped == [f"{word}." for word in words]
-    assert result.coverage.seen == result.coverage.total
+    model = ReadingModel(answer, context=context)
+    try:
+        result = await run_task(task, whole, model)
+    except InvalidOutput:
+        assert not seen  # nothing was read, so nothing is told
+        return
+    if len(model.asked) == 1:
+        assert model.read == [whole.text]  # it fits: there are no parts
+        return
+    missing = [first for first, count in tries.items() if first not in seen]
+    assert all(tries[first] == 2 for first in missing)
+    assert len(result.coverage.missing) == len(missing)
+    assert (result.coverage.seen == result.coverage.total) == (not missing)
+    starts = sorted(tries, key=words.index)
+    parts = [
+        words[words.index(one) : end]
+        for one, end in zip(starts, [*map(words.index, starts[1:]), None], strict=True)
+    ]
+    for first, part in zip(starts, parts, strict=True):
+        assert first in missing or seen[first].split() == part
+    assert starts[0] == words[0]
+    assert result.coverage.tokens == sum(len(seen[first].split()) for first in seen)
 
 
 async def test_a_part_that_the_guess_made_too_large_is_cut_again(
