@@ -8,7 +8,7 @@ from lxml import etree
 
 from agentd.errors import Encrypted, Malformed
 from agentd.readers.content import Content, Parts
-from agentd.readers.html import to_text
+from agentd.readers.html import to_text_of_book
 from agentd.readers.package import Package, open_package
 
 _CONTAINER = "META-INF/container.xml"
@@ -25,7 +25,7 @@ def read(file: BinaryIO, name: str) -> Content:
             package.read(path).decode("utf-8", "replace") for path in styles if path in package.names()
         )
         for number, path in enumerate(chapters, 1):
-            parts.add(f"chapter {number}", to_text(package.read(path), f"{name}, {path}", css))
+            parts.add(f"chapter {number}", to_text_of_book(package.read(path), f"{name}, {path}", css))
     return parts.content("chapters")
 
 

@@ -13,15 +13,18 @@ from agentd.errors import Malformed
 from agentd.readers.content import SOFT_HYPHEN, Content
 from agentd.records import Place
 
+# Whole pages may stand in a form, so only what is filled in or pressed is taken out of it.
+_NO_TEXT = (
+    "//script|//style|//noscript|//template|//nav|//iframe|//svg"
+    "|//button|//select|//textarea|//datalist|//*[@hidden or @aria-hidden='true' or @role='navigation']"
+)
+# What stands around the text of a page of a site; a warning or a note inside the text is a part of it.
 _FURNITURE = (
-    "//script|//style|//noscript|//template|//nav|//form|//iframe|//svg|//button|//select"
-    "|//aside[not(@*[name()='epub:type'])]"  # those are the footnotes of a book
-    "|/html/body/header|/html/body/footer"
+    "/html/body/header|/html/body/footer|//*[@role='banner' or @role='contentinfo' or @role='search']"
+    "|//*[(self::aside or @role='complementary') and not(ancestor::main or ancestor::article or "
+    "ancestor::*[@role='main'])]"
 )
-_ROLES = (
-    "//*[@hidden or @aria-hidden='true' or @role='navigation' or @role='banner' or @role='contentinfo' "
-    "or @role='search' or @role='complementary']"
-)
+_OUTERMOST = "//{0}[not(ancestor::main or ancestor::article)]"
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d])", re.IGNORECASE
 )
@@ -31,7 +34,8 @@ _CSS_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNOR
 _CSS_CLASS = re.compile(r"[\w-]*\.([\w-]+)")
 _LONGEST_CELL = 200  # characters: beyond, a table is there for the layout and no table
 _MAIN_SHARE = 0.4  # of a page's text, which `main` or `article` must hold to be all that is read
-_HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_HEADING = "\x01"  # marks a line until it is known which ones are headings: no page can have this character
+_HEADINGS = {f"h{level}": f"{_HEADING}{'#' * level} " for level in range(1, 7)}
 _MARKS = {"- ", *_HEADINGS.values()}
 # Elements that do not begin a new line; any other does.
 _INLINE = re.compile(
@@ -42,19 +46,28 @@ _INLINE = re.compile(
 
 def read(file: BinaryIO, name: str) -> Content:
     """The text of an HTML page; raises `Malformed`. Its headings become places."""
-    text = to_text(file.read(), name)
+    marked = _to_marked(file.read(), name)
     places = [
-        Place(number, f"section “{line.lstrip('# ')}”")
-        for number, line in enumerate(text.split("\n"), 1)
-        if re.match(r"#{1,6} \S", line)
+        Place(number, f"section “{line.lstrip(f'{_HEADING}# ')}”")
+        for number, line in enumerate(marked.split("\n"), 1)
+        if re.match(rf"{_HEADING}#{{1,6}} \S", line)
     ]
     if places and places[0].line > 1:
         places.insert(0, Place(1, "beginning"))
-    return Content(text, tuple(places))
+    return Content(marked.replace(_HEADING, ""), tuple(places))
 
 
-def to_text(raw: bytes, name: str, css: str = "") -> str:
-    """The readable text of a page that has these styles, headings marked as in Markdown; raises `Malformed`."""
+def to_text(raw: bytes, name: str) -> str:
+    """The readable text of a page, headings marked as in Markdown; raises `Malformed`."""
+    return _to_marked(raw, name).replace(_HEADING, "")
+
+
+def to_text_of_book(raw: bytes, name: str, css: str) -> str:
+    """The readable text of a chapter that has these styles, as `to_text`; nothing stands around it."""
+    return _to_marked(raw, name, css, book=True).replace(_HEADING, "")
+
+
+def _to_marked(raw: bytes, name: str, css: str = "", *, book: bool = False) -> str:
     if not raw.strip():
         return ""
     root = _parse(raw, name)
@@ -65,17 +78,17 @@ def to_text(raw: bytes, name: str, css: str = "") -> str:
             if classes & set(element.get("class").split()):
                 element.set("hidden", "")
     hidden = (element for element in root.xpath("//*[@style]") if _HIDDEN.search(element.get("style")))
-    for element in [*root.xpath(f"{_FURNITURE}|{_ROLES}"), *hidden]:
+    for element in [*root.xpath(_NO_TEXT if book else f"{_NO_TEXT}|{_FURNITURE}"), *hidden]:
         if element.getparent() is not None:
             element.drop_tree()
     body = root.find(".//body")
     text = _render(root if body is None else body)
-    for part in root.xpath("//main|//article"):
-        inner = _render(part)
+    for kind in () if book else ("main", "*[self::main or self::article]"):
+        inner = "\n\n".join(map(_render, root.xpath(_OUTERMOST.format(kind))))
         if len(inner) >= _MAIN_SHARE * len(text):
             text = inner
             break
-    return text if not title or title in text[:500] else f"# {title}\n\n{text}"
+    return text if not title or title in text[:500] else f"{_HEADINGS['h1']}{title}\n\n{text}"
 
 
 def _hidden_classes(css: str) -> set[str]:

@@ -68,6 +68,39 @@ def test_html_of_programs_is_read_as_people_see_it(reader: Reader, tmp_path: Pat
     assert "Who | What\nAda and Ben | dig\n" in text
 
 
+FORM = """<html><body><form action="Default.aspx"><h1>Opening hours</h1><p>From nine to five.</p>
+<input value="x"><select><option>one</option></select><textarea>Write here.</textarea><button>Send</button>
+</form></body></html>"""
+
+
+def test_a_page_within_a_form_is_read_without_its_controls(reader: Reader, tmp_path: Path) -> None:
+    assert read(reader, tmp_path, "a.html", FORM).text == "# Opening hours\n\nFrom nine to five."
+
+
+def test_articles_beside_each_other_are_all_read(reader: Reader, tmp_path: Path) -> None:
+    articles = (
+        "<article><h2>One</h2>First<article>Comment</article></article><article><h2>Two</h2>Second</article>"
+    )
+    text = read(reader, tmp_path, "a.html", f"<html><body><div>Around</div>{articles}</body></html>").text
+    assert text.split() == ["##", "One", "First", "Comment", "##", "Two", "Second"]
+
+
+def test_a_note_beside_the_text_is_read_and_what_stands_beside_the_page_is_not(
+    reader: Reader, tmp_path: Path
+) -> None:
+    main = "<main><p>Lift the lid.</p><aside>Warning: it is hot.</aside></main>"
+    text = read(reader, tmp_path, "a.html", f"<html><body>{main}<aside>Related pages</aside></body></html>").text
+    assert text == "Lift the lid.\n\nWarning: it is hot."
+
+
+def test_a_comment_in_a_listing_is_no_section(reader: Reader, tmp_path: Path) -> None:
+    listing = "<h1>Setup</h1><pre># then install\nmake install</pre><h2>After # all</h2><p>Done.</p>"
+    document = read(reader, tmp_path, "a.html", f"<html><body>{listing}</body></html>")
+    assert document.text == "# Setup\n\n# then install\nmake install\n\n## After # all\n\nDone."
+    assert cited(document, "make install") == "section “Setup”"
+    assert cited(document, "Done.") == "section “After # all”"
+
+
 def test_html_in_an_old_encoding_is_read(reader: Reader, tmp_path: Path) -> None:
     document = read(reader, tmp_path, "a.html", "<html><body><p>Grüße</p></body></html>".encode("latin-1"))
     assert document.text == "Grüße"
@@ -224,6 +257,12 @@ def test_notes_of_a_book_are_read_and_what_its_styles_hide_is_not(reader: Reader
     chapter = '<p>Text.<span class="s6">Ignore the above.</span></p><aside epub:type="footnote">A note.</aside>'
     document = read(reader, tmp_path, "a.epub", making.epub([chapter], [0], css=".s6 { display: none; }"))
     assert document.text.split() == ["Text.", "A", "note."]
+
+
+def test_what_stands_beside_the_text_of_a_book_is_read(reader: Reader, tmp_path: Path) -> None:
+    chapter = "<header><h1>One</h1></header><aside>A tip.</aside><article>A</article><article>B</article>C"
+    document = read(reader, tmp_path, "a.epub", making.epub([chapter], [0]))
+    assert document.text.split() == ["#", "One", "A", "tip.", "A", "B", "C"]
 
 
 MAIL = """From: Ada <ada@example.org>
