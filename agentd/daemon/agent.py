@@ -26,7 +26,7 @@ from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE, ModelSettings
 from agentd.errors import AgentdError, BrokenTask, ConfigError, EngineError, InputError, NotFound, TaskError
 from agentd.paths import Paths
-from agentd.readers.read import MAX_BYTES, Reader, content_of, read_stdin
+from agentd.readers.read import MAX_BYTES, Reader, content_of
 from agentd.records import Document, Event, Job, Priority, is_file, path_of, source_of, timestamp
 from agentd.store import checksums, choices, queue, results
 from agentd.store.choices import StoredChoice
@@ -148,7 +148,7 @@ class Agent:
         occasion = f"run {timestamp(now)}"
         events, documents = list[Event](), list[Document]()
         for text in texts:
-            document = read_stdin(text)
+            document = await asyncio.to_thread(self.reader.read_stdin, text)
             documents.append(document)
             events.append(Event(name, document.source, document.content, occasion, Priority.INTERACTIVE))
         for path in paths:

@@ -18,7 +18,7 @@ from agentd.daemon.duty import Duty, supervise
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, InvalidOutput, ModelUnavailable
-from agentd.readers.read import read_stdin, read_text
+from agentd.readers.read import read_text
 from agentd.records import Document, Job, Priority, path_of
 from agentd.store import backfills, changes, outlook, queue, results
 from agentd.tasks.examples import read_examples
@@ -208,7 +208,7 @@ class Requests:
 
     async def _document(self, body: RenderBody) -> Document:
         if body.text is not None:
-            return read_stdin(body.text.encode())
+            return await asyncio.to_thread(self._agent.reader.read_stdin, body.text.encode())
         return await asyncio.to_thread(self._agent.reader.read, _absolute(body.path or ""), self._agent.max_bytes)
 
     async def _ended(self, job: Job) -> dict[str, Any]:

@@ -6,14 +6,13 @@ read as text.
 
 import importlib
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import BinaryIO
 
 from tree_sitter import Language, Node, Parser
 
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
-from agentd.readers.kinds import LANGUAGES
+from agentd.readers.kinds import language_of
 from agentd.records import Place
 
 # By the type of a node in any of the grammars, how what it defines is called.
@@ -55,7 +54,7 @@ def read(file: BinaryIO, name: str) -> Content:
     """The text of a source file; its symbols are places, whose lines count as in the file."""
     raw = file.read()
     text = decode(raw, name)
-    language = LANGUAGES.get(PurePath(name).suffix.lower())
+    language = language_of(name, text)
     if language is None:
         return Content(text)
     tree = Parser(_load(language)).parse(text.encode())

@@ -3,12 +3,16 @@
 A picture called `.md` is a picture. Nothing is parsed here but the list of names in an archive.
 """
 
+import csv
+import io
+import json
 import re
 import zipfile
 from pathlib import PurePath
 from typing import BinaryIO, Literal
 
 from agentd.errors import Encrypted, Malformed, NotText
+from agentd.readers.decode import decode
 
 Kind = Literal[
     "markdown",
@@ -97,6 +101,23 @@ LANGUAGES = {
     ".sh": "bash",
     ".bash": "bash",
 }
+# Languages without symbols here, which are code all the same.
+_OTHER_LANGUAGES = re.compile(
+    r"\.(php|pl|pm|lua|swift|kts?|scala|cs|r|jl|hs|ml|exs?|erl|clj|dart|zig|nim|sql|ps1|vue|svelte|groovy|gradle|tf"
+    r"|proto|s?css|zsh|fish|awk)"
+)
+# By the program that a first line such as `#!/usr/bin/env python3` names.
+_INTERPRETERS = {
+    "python": "python",
+    "pypy": "python",
+    "node": "javascript",
+    "deno": "typescript",
+    "ruby": "ruby",
+    **dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "zsh"), "bash"),
+}
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S*\s+)*(?:\S*/)?)?([A-Za-z_]+)")
+_ROWS = 3  # of a table that has no name, at least
+_LONGEST_TITLE = 40  # characters of a column
 _HTML = re.compile(r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
 _DIFF = re.compile(r"(?:^|\n)(?:diff --git .+\n|--- \S.*\r?\n\+\+\+ \S.*\r?\n@@ )")
 _MAIL_HEADER = re.compile(
@@ -130,12 +151,36 @@ def sniff(file: BinaryIO, name: str) -> Kind:
     return _of_text(head.decode("utf-8", "replace").lstrip("\ufeff"), suffix)
 
 
+def sniff_unnamed(raw: bytes, name: str) -> Kind:
+    """The kind of what came without a file, by all of it; a plain text counts as Markdown. Raises as `sniff`."""
+    kind = sniff(io.BytesIO(raw), name)
+    if kind != "text":
+        return kind
+    text = decode(raw, name)
+    if _is_json(text):
+        return "json"
+    return "csv" if _is_table(text) else "markdown"
+
+
+def language_of(name: str, text: str) -> str | None:
+    """The language of code by the suffix of its name, or by its first line; None for those without symbols."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix in LANGUAGES:
+        return LANGUAGES[suffix]
+    match = _SHEBANG.match(text)
+    return _INTERPRETERS.get(match[1]) if match else None
+
+
 def _of_text(head: str, suffix: str) -> Kind:
     """The kind of a text by how it begins and by the suffix of its name."""
+    if suffix in LANGUAGES or _OTHER_LANGUAGES.fullmatch(suffix):
+        return "code"
     if _HTML.match(head):
         return "html"
-    kind: Kind = "code" if suffix in LANGUAGES else _BY_SUFFIX.get(suffix, "text")
+    kind: Kind = _BY_SUFFIX.get(suffix, "text")
     match kind:
+        case "text" if _SHEBANG.match(head):
+            return "code"
         case "text" if _count_mail_headers(head) >= 3:
             return "email"
         case "text" if _DIFF.search(head):
@@ -147,6 +192,33 @@ def _of_text(head: str, suffix: str) -> Kind:
         case "json" if head.lstrip()[:1] not in ("{", "["):
             return "text"
     return kind
+
+
+def _is_json(text: str) -> bool:
+    """Whether this is an object or a list of JSON, or begins with a line that is one."""
+    if text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
+        return False
+    for said in (text, text.strip().partition("\n")[0]):
+        try:
+            return isinstance(json.loads(said), dict | list)
+        except (ValueError, RecursionError):
+            continue
+    return False
+
+
+def _is_table(text: str) -> bool:
+    """Whether all lines have as many fields, and the first one titles for them."""
+    lines = text.strip().splitlines()
+    for separator in "\t;,":
+        try:
+            widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
+            titles = next(csv.reader(lines[:1], delimiter=separator), [])
+        except csv.Error:
+            continue
+        short = all(title.strip() and len(title) <= _LONGEST_TITLE for title in titles)
+        if len(lines) >= _ROWS and len(widths) == 1 and len(titles) > 1 and short:
+            return len(set(titles)) == len(titles) and not lines[0].rstrip().endswith((".", "!", "?"))
+    return False
 
 
 def _count_mail_headers(head: str) -> int:

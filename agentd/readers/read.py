@@ -11,6 +11,7 @@ import io
 import os
 import shlex
 import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ from agentd.errors import (
 from agentd.readers.children import Children
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
-from agentd.readers.kinds import Kind, sniff
+from agentd.readers.kinds import Kind, sniff, sniff_unnamed
 from agentd.readers.markdown import split_front_matter
 from agentd.readers.passages import split_passages
 from agentd.records import Document, source_of, stdin_source
@@ -38,6 +39,7 @@ MAX_SNIFFED = 2**62  # a look at the first bytes needs no limit
 SMALL_BYTES = 1024**2  # of text that is read in this process
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _PLAIN = ("markdown", "text")
+_STDIN = "stdin"
 
 
 class Reader:
@@ -59,6 +61,19 @@ class Reader:
             else:
                 content = self._children.read(kind, file, str(path))
         return to_document(content, digest, source_of(path), kind)
+
+    def read_stdin(self, raw: bytes) -> Document:
+        """The document that came through standard input, of the kind that its content says; raises as `read`."""
+        digest = hashlib.sha256(raw).hexdigest()
+        kind = sniff_unnamed(raw, _STDIN)
+        if kind in _PLAIN and len(raw) <= SMALL_BYTES:
+            content = Content(decode(raw, _STDIN))
+        else:
+            with tempfile.TemporaryFile() as file:
+                file.write(raw)
+                file.seek(0)
+                content = self._children.read(kind, file, _STDIN)
+        return replace(to_document(content, digest, _STDIN, kind), source=stdin_source(digest))
 
     def close(self) -> None:
         """End what reading has started."""
@@ -116,12 +131,6 @@ def read_text(raw: bytes, source: str, kind: str = "markdown") -> Document:
     """The document in a text that stands in no file of its own; raises as `to_document`, and as `decode` does."""
     sniff(io.BytesIO(raw), source)
     return to_document(Content(decode(raw, source)), hashlib.sha256(raw).hexdigest(), source, kind)
-
-
-def read_stdin(raw: bytes) -> Document:
-    """The document that came through standard input; raises as `read_text` does."""
-    document = read_text(raw, "stdin")
-    return replace(document, source=stdin_source(document.content))
 
 
 def content_of(path: Path, max_bytes: int = MAX_BYTES) -> str:

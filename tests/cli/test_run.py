@@ -176,3 +176,9 @@ def test_a_home_where_nothing_happened_says_so(cli: Cli, fake: Paths) -> None:
     assert cli("jobs").err == "no jobs\n"
     assert cli("results").err == "no results: agentd run TASK PATH makes one\n"
     assert cli("jobs", "list", "--json").json == cli("results", "--json").json == []
+
+
+def test_a_diff_may_come_through_standard_input(cli: Cli, fake: Paths) -> None:
+    diff = b"--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+    ran = cli("run", "code-review", "-", "--json", stdin=diff)
+    assert ran.code == 0, ran.err
