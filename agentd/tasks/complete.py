@@ -67,5 +67,5 @@ def locate(document: Document, output: Any, schema: dict[str, Any], path: str = 
 
 
 def _found(document: Document, quote: str, kind: str, line: int) -> dict[str, Any] | None:
-    found = FINDERS[kind](quote)
+    found = FINDERS[kind](quote, document.text)
     return {**found.values, "quote": quote, "where": where(document, quote, line, by_line=True)} if found else None

@@ -26,10 +26,37 @@ DATES = [
 ]
 
 
+DATES += [
+    ("2026/05/12", "2026-05-12"),
+    ("12-05-2026", "2026-05-12"),
+    ("13-05-2026", "2026-05-13"),
+    ("of 1 May 2026, due 2026-06-01", "2026-05-01"),
+    ("due 05/06/2026, of 2026-01-01", "2026-06-05"),
+    ("tel. 040-12-05-2026", None),
+    ("photos/2026/05/12/x.jpg", None),
+]
+
+
 @pytest.mark.parametrize(("line", "value"), DATES)
 def test_a_date_is_found_as_people_write_it(line: str, value: str | None) -> None:
     found = find_date(line)
     assert (found.values["value"] if found else None) == value
+
+
+ORDERS = [
+    ("Due 05/12/2026\nShipped 05/28/2026", "2026-05-12"),
+    ("Due 05/12/2026\nShipped 28/05/2026\n$5.00", "2026-12-05"),
+    ("Due 05/12/2026\nTotal 5.00 USD", "2026-05-12"),
+    ("Due 05/12/2026\nTotal 5.00 EUR", "2026-12-05"),
+    ("Due 05/12/2026\n28/05/2026 and 05/28/2026", "2026-12-05"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), ORDERS)
+def test_whether_the_month_comes_first_is_told_by_the_whole_text(text: str, value: str) -> None:
+    found = find_date("Due 05/12/2026", text)
+    assert found
+    assert found.values["value"] == value
 
 
 AMOUNTS = [
@@ -42,6 +69,10 @@ AMOUNTS = [
     ("VAT 19% 7.98", 7.98, None),
     ("Refund -5.00 EUR", -5.0, "EUR"),
     ("£12.99 and £1", 1.0, "GBP"),
+    ("Refund -€20.00", -20.0, "EUR"),
+    ("Refund −20.00 €", -20.0, "EUR"),
+    ("Between 10-€20.00", 20.0, "EUR"),
+    ("- €20.00", 20.0, "EUR"),
 ]
 
 
@@ -103,3 +134,20 @@ def test_a_line_that_may_be_a_name_is_found(line: str) -> None:
 @pytest.mark.parametrize("line", OTHERS)
 def test_addresses_greetings_and_sentences_are_no_names(line: str) -> None:
     assert find_name(line) is None
+
+
+LABELLED = [
+    ("From: Anna <a@x.org>", "Anna"),
+    ('Von: "Keller, Anna" <anna.keller@a-very-long-name-of-a-firm.example.org>', "Keller, Anna"),
+    ("Anna Keller (anna@example.org)", "Anna Keller"),
+    ("from: anna@example.org", "anna@example.org"),
+    ("From: <anna@example.org>", "anna@example.org"),
+    ("De : Société Générale", "Société Générale"),
+]
+
+
+@pytest.mark.parametrize(("line", "name"), LABELLED)
+def test_labels_and_addresses_are_no_part_of_a_name(line: str, name: str) -> None:
+    found = find_name(line)
+    assert found
+    assert found.values == {"value": name}

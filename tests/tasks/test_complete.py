@@ -85,3 +85,10 @@ async def test_a_quoted_line_of_code_is_placed_where_it_is_the_whole_line(read: 
     code = document("max = 10\n\nx = 1\n", kind="code")
     result = await run_task(read(REMARKS), code, ScriptedModel(json.dumps(answer)))
     assert result.output["remarks"][0]["line"] == "line 3"
+
+
+async def test_the_order_of_a_date_is_told_by_the_whole_document(read: ReadTask) -> None:
+    answer = {"date": "Invoice date: 05/12/2026", "total": "Total 9.00", "sender": "Total 9.00"}
+    text = document("Invoice date: 05/12/2026\nTotal 9.00\nShipped 05/28/2026\n")
+    result = await run_task(read(FINDS), text, ScriptedModel(json.dumps(answer)))
+    assert result.output["date"]["value"] == "2026-05-12"
