@@ -25,6 +25,7 @@ MOST_VALUES = 1000  # different ones of a column that are counted; beyond, there
 MOST_IN_CELL = 200  # characters of a cell of these
 EXAMPLES = 5
 _SNIFFED = 64 * 1024
+_Row = tuple[int, Sequence[str]]  # the line on which it begins, and its cells
 csv.field_size_limit(1 << 20)
 
 
@@ -38,8 +39,9 @@ def read(file: BinaryIO, name: str) -> Content:
     rows = list(_rows(text, dialect, name))
     if len(rows) <= MOST_ROWS and len(text) <= MOST_CHARACTERS:
         return Content(text, (), "rows", len(rows), tuple(line for line, _ in rows))
-    header = [cell.strip() or f"column {n}" for n, cell in enumerate(rows[0][1], 1)]
-    return summarise(header, [row for _, row in rows[1:]], first_line=2)
+    at = _header([row for _, row in rows])
+    header = [cell.strip() or f"column {n}" for n, cell in enumerate(rows[at][1], 1)]
+    return summarise(header, rows[at + 1 :], above=rows[:at])
 
 
 def read_lines_of_json(text: str, name: str) -> Content:
@@ -58,10 +60,18 @@ def read_lines_of_json(text: str, name: str) -> Content:
     if len(rows) <= MOST_ROWS and len(text) <= MOST_CHARACTERS:
         return Content(text, (), "rows", len(rows), tuple(starts))
     header = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
-    return summarise(header, [[row.get(key, "") for key in header] for row in rows], first_line=1)
+    cells = ([row.get(key, "") for key in header] for row in rows)
+    return summarise(header, list(zip(starts, cells, strict=True)))
 
 
-def _rows(text: str, dialect: type[csv.Dialect], name: str) -> Iterator[tuple[int, list[str]]]:
+def _header(rows: Sequence[Sequence[str]]) -> int:
+    """Which row names the columns: the first as wide as most that is not mostly blank. Banks write above it."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    wide = [at for at, row in enumerate(rows) if len(row) == width]
+    return next((at for at in wide if 2 * sum(bool(cell.strip()) for cell in rows[at]) >= width), wide[0])
+
+
+def _rows(text: str, dialect: type[csv.Dialect], name: str) -> Iterator[_Row]:
     """The rows that hold something, with the line on which each begins: a cell may have several lines."""
     reader = csv.reader(io.StringIO(text, newline=""), dialect)
     begin = 1
@@ -126,17 +136,23 @@ class _Column:
         return f"- {self.name}: {'; '.join(told)}"
 
 
-def summarise(header: Sequence[str], rows: Sequence[Sequence[str]], first_line: int) -> Content:
-    """A large table as text: its columns after every row, then its first rows as they are."""
+def summarise(header: Sequence[str], rows: Sequence[_Row], above: Sequence[_Row] = ()) -> Content:
+    """A large table as text: its columns after every row, what stands above them, then its first rows."""
     columns = [_Column(name) for name in header]
-    for row in rows:
+    for _, row in rows:
         for column, value in zip(columns, row, strict=False):
             column.add(value)
     lines = [f"A table of {len(rows):,} rows and {len(header):,} columns. Every row is counted here:"]
     lines += [column.describe(len(rows)) for column in columns]
-    lines += ["", f"Its first {SHOWN_ROWS} rows:"]
-    places = [Place(1, "summary"), Place(len(lines) + 1, "", "line", first_line)]
-    lines += [_row(row) for row in rows[:SHOWN_ROWS]]
+    places = list[Place]()
+    for title, shown in ((f"The {len(above):,} rows above it:", above), (f"Its first {SHOWN_ROWS} rows:", rows)):
+        if shown:
+            places.append(Place(len(lines) + 1 if places else 1, "summary"))
+            lines += ["", title]
+            places += [
+                Place(len(lines) + at, "", "line", line) for at, (line, _) in enumerate(shown[:SHOWN_ROWS], 1)
+            ]
+            lines += [_row(row) for _, row in shown[:SHOWN_ROWS]]
     return Content("\n".join(lines), tuple(places), "rows", len(rows))
 
 

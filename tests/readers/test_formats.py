@@ -330,6 +330,28 @@ def test_a_small_table_is_whole_and_a_large_one_is_counted(reader: Reader, tmp_p
     assert cited(large, "3 | spam") == "line 5"
 
 
+BANK = """"Account";"DE12 3456"
+"Period";"January"
+
+"Day";"Payee";"Purpose";"Amount"
+"2026-01-02";"Baker";"bread
+and rolls";"-3.50"
+"""
+
+
+def test_a_large_table_begins_where_most_rows_do(reader: Reader, tmp_path: Path) -> None:
+    rows = "".join(f'"2026-01-03";"Shop {n}";"x";"-{n}.00"\n' for n in range(400))
+    document = read(reader, tmp_path, "bank.csv", BANK + rows)
+    assert document.length == 401
+    assert document.text.startswith("A table of 401 rows and 4 columns.")
+    assert "- Payee: 401 of 401 filled" in document.text
+    assert "The 2 rows above it:\nAccount | DE12 3456\nPeriod | January\n" in document.text
+    assert cited(document, "Period | January") == "line 2"
+    assert cited(document, "Baker | bread and rolls") == "line 5"
+    assert cited(document, "2026-01-03 | Shop 0") == "line 7"
+    assert cited(document, "Its first") == cited(document, "- Day") == "summary"
+
+
 def test_json_is_whole_or_its_shape(reader: Reader, tmp_path: Path) -> None:
     assert read(reader, tmp_path, "a.json", '{"a": [1, 2]}').text == '{"a": [1, 2]}'
     items = ", ".join(f'{{"id": {n}, "name": "note {n}", "tags": ["x", "y"]}}' for n in range(2000))
