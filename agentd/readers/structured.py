@@ -9,6 +9,7 @@ from agentd.errors import Malformed
 from agentd.readers.content import Content
 from agentd.readers.decode import decode
 from agentd.readers.tables import MOST_CHARACTERS, read_lines_of_json
+from agentd.records import Place
 
 EXAMPLES = 3
 MAX_DEPTH = 8  # of the shape; what lies deeper is counted and not drawn
@@ -29,7 +30,7 @@ def read(file: BinaryIO, name: str) -> Content:
     if len(text) <= MOST_CHARACTERS:
         return Content(text)
     lines = [f"JSON of {len(text):,} characters. Every value is counted here:", *_shape(value, "", 0)]
-    return Content("\n".join(lines))
+    return Content("\n".join(lines), (Place(1, "summary"),))
 
 
 def _is_json(line: str) -> bool:

@@ -357,6 +357,7 @@ def test_json_is_whole_or_its_shape(reader: Reader, tmp_path: Path) -> None:
     items = ", ".join(f'{{"id": {n}, "name": "note {n}", "tags": ["x", "y"]}}' for n in range(2000))
     large = read(reader, tmp_path, "b.json", f'{{"version": 3, "items": [{items}]}}')
     assert "- version: number: 3" in large.text
+    assert cited(large, "- version") == "summary"
     assert "  - id: 2,000 number from 0 to 1999" in large.text
     assert '  - name: 2,000 text: "note 0"' in large.text
     lines = read(reader, tmp_path, "c.jsonl", '{"a": 1}\n{"a": 2}\n')
