@@ -49,6 +49,7 @@ _SIGNATURES = {
     b"ID3": "an MP3 recording",
     b"OggS": "an Ogg recording",
 }
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # no text has these; one may begin with the word GGUF
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MIMETYPES: dict[bytes, Kind] = {
     b"application/vnd.oasis.opendocument.text": "odt",
@@ -146,7 +147,8 @@ def sniff(file: BinaryIO, name: str) -> Kind:
             hint="soffice --headless --convert-to docx FILE, or save it as DOCX, XLSX or PPTX",
         )
     for signature, kind in _SIGNATURES.items():
-        if head.startswith(signature):
+        is_word = signature.replace(b" ", b"").isalnum()
+        if head.startswith(signature) and (not is_word or _CONTROL.search(head)):
             raise NotText(f"{name} is not text: it looks like {kind}")
     return _of_text(head.decode("utf-8", "replace").lstrip("\ufeff"), suffix)
 
