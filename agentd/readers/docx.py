@@ -1,4 +1,4 @@
-"""Word documents: every paragraph of the body in order, with tables, text boxes, foot- and endnotes.
+"""Word documents: every paragraph in order, with tables, text boxes, headers and footers, foot- and endnotes.
 
 Read from the XML itself: libraries made for editing leave out what stands in content controls, text boxes and
 tracked insertions, which letters and forms are full of. Deleted text is left out.
@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from agentd.readers.content import Content, paragraphs
+from agentd.readers.content import Content
 from agentd.readers.package import Package, local, open_package
+from agentd.records import Place
 
 _BODY = "word/document.xml"
 _NOTES = ("word/footnotes.xml", "word/endnotes.xml", "word/comments.xml")
@@ -19,13 +20,31 @@ _LEFT_OUT = {"del", "moveFrom", "instrText", "delText", "Fallback", "rPr", "pPr"
 
 
 def read(file: BinaryIO, name: str) -> Content:
-    """The text of a Word document, a paragraph or a row of a table a line; raises as `package` does."""
+    """The text of a Word document, a paragraph or a row of a table a line; raises as `package` does.
+
+    A letterhead is read before the letter: the sender stands there, and often nowhere else.
+    """
     with open_package(file, name) as package:
-        lines = list(_paragraphs(package.parse(_BODY), _heading_levels(package)))
+        body = package.parse(_BODY)
+        lines = list(_paragraphs(body, _heading_levels(package)))
         for path in _NOTES:
             if path in package.names():
                 lines += _paragraphs(package.parse(path), {})
-    return paragraphs(lines, "paragraph")
+        header, footer = (list(_margin(package, body, kind)) for kind in ("header", "footer"))
+    places = list[Place]()
+    before = 0
+    for named, part in (("header", header), ("", lines), ("footer", footer)):
+        places += [Place(before + 1, named, "paragraph")] if part else []
+        before += len(part)
+    return Content("\n".join([*header, *lines, *footer]), tuple(places), "paragraphs", before)
+
+
+def _margin(package: Package, body: etree._Element, kind: str) -> Iterator[str]:
+    """The lines of all headers or footers, each once: that of the first page says much of what later ones say."""
+    related = package.related(_BODY)
+    ids = dict.fromkeys(_attribute(reference, "id") for reference in body.iter(f"{{*}}{kind}Reference"))
+    paths = [related[one][1] for one in ids if one in related and related[one][1] in package.names()]
+    yield from dict.fromkeys(line for path in paths for line in _paragraphs(package.parse(path), {}))
 
 
 def _heading_levels(package: Package) -> dict[str, int]:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import openpyxl
 
-W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+W = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+)
 A = (
     'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
     'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" '
@@ -43,6 +46,14 @@ def docx(body: str, styles: str = "", **more: str) -> bytes:
     }
     if styles:
         parts["word/styles.xml"] = f"<w:styles {W}>{styles}</w:styles>"
+    parts["word/_rels/document.xml.rels"] = (
+        f'<Relationships xmlns="{RELATIONS}">'
+        + "".join(
+            f'<Relationship Id="{name}" Type="{OFFICE}/{name.rstrip("0123456789")}" Target="{name}.xml"/>'
+            for name in more
+        )
+        + "</Relationships>"
+    )
     return archive(parts | {f"word/{name}.xml": f"<w:notes {W}>{xml}</w:notes>" for name, xml in more.items()})
 
 

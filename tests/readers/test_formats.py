@@ -202,6 +202,21 @@ def test_a_word_document_is_read_with_all_that_people_see(reader: Reader, tmp_pa
     assert cited(document, "content control") == "paragraph 3"
 
 
+def test_a_letterhead_is_read_before_the_letter_and_each_line_of_it_once(reader: Reader, tmp_path: Path) -> None:
+    section = "".join(
+        f'<w:{kind}Reference r:id="{kind}{number}"/>' for kind in ("header", "footer") for number in (2, 1)
+    )
+    body = f"{paragraph('Dear Ben,')}{paragraph('Hello.')}<w:sectPr>{section}</w:sectPr>"
+    head = paragraph("Nordlicht GmbH")
+    more = {"header1": head, "header2": head + paragraph("Bern"), "footer1": paragraph("IBAN")}
+    document = read(reader, tmp_path, "letter.docx", making.docx(body, **more, unused1=paragraph("x")))
+    assert document.text.split("\n") == ["Nordlicht GmbH", "Bern", "Dear Ben,", "Hello.", "IBAN"]
+    assert (document.length, document.unit) == (5, "paragraphs")
+    assert cited(document, "Bern") == "header, paragraph 2"
+    assert cited(document, "Hello") == "paragraph 2"
+    assert cited(document, "IBAN") == "footer, paragraph 1"
+
+
 def test_slides_are_read_in_the_order_of_the_show(reader: Reader, tmp_path: Path) -> None:
     document = read(reader, tmp_path, "a.pptx", making.pptx(["Second\nslide", "First"], {1: "Say this."}, [1, 0]))
     assert document.text == "First\n\nNotes: Say this.\n\nSecond\nslide"

@@ -80,5 +80,5 @@ def test_scripts_are_code_whatever_they_are_called(name: str, text: str, kind: s
 @pytest.mark.parametrize("word", ["GGUF", "RIFF", "ID3", "BZh", "OggS", "GIF8", "SQLite format 3"])
 def test_a_note_may_begin_as_a_picture_or_a_model_does(word: str) -> None:
     assert sniff(io.BytesIO(f"{word} is a format.\n".encode()), "a.md") == "markdown"
-    with pytest.raises(NotText, match="it looks like an? "):
+    with pytest.raises(NotText, match=r"it looks like an? "):
         sniff(io.BytesIO(word.encode() + b"\x03\x00\x00\x00"), "a.md")
