@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,6 +240,19 @@ def test_sheets_are_read_with_their_row_numbers(reader: Reader, tmp_path: Path) 
     assert (document.unit, document.length) == ("sheets", 2)
     assert cited(document, "bread") == "sheet Costs, row 2"
     assert cited(document, "sum") == "sheet Costs, row 5"
+
+
+def test_formulas_without_a_value_are_told(reader: Reader, tmp_path: Path) -> None:
+    file = tmp_path / "a.xlsx"
+    making.xlsx(file, {"Costs": [["bread", 2.5], ["sum", "=SUM(B1:B1)"], ["twice", "=B2*2"]], "Plain": [[1]]})
+    document = reader.read(file)
+    assert document.unread == ("sheet Costs: 2 formulas were saved without a value",)
+    saved = tmp_path / "b.xlsx"
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: re.sub(rb"<v\s*/>|<v></v>", b"<v>5</v>", archive.read(name)) for name in archive.namelist()}
+    saved.write_bytes(making.archive(parts))
+    document = reader.read(saved)
+    assert (document.text.split("\n")[1], document.unread) == ("sum | 5", ())
 
 
 def test_an_opendocument_text_is_read(reader: Reader, tmp_path: Path) -> None:
