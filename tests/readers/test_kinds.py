@@ -1,7 +1,6 @@
 """What a file is, by its first bytes and its name; and what came without a name, by all of it."""
 
 import io
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,13 +9,6 @@ from agentd.readers.kinds import language_of, sniff
 from agentd.readers.read import Reader
 
 DIFF = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    reader = Reader()
-    yield reader
-    reader.close()
 
 
 UNNAMED = [
