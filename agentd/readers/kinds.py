@@ -217,7 +217,8 @@ def _is_table(text: str) -> bool:
             titles = next(csv.reader(lines[:1], delimiter=separator), [])
         except csv.Error:
             continue
-        short = all(title.strip() and len(title) <= _LONGEST_TITLE for title in titles)
+        # In prose and lists, a space follows a comma, and a mark or a stop stands at an end.
+        short = all(len(title) <= _LONGEST_TITLE and re.match(r'["\w]', title) for title in titles)
         if len(lines) >= _ROWS and len(widths) == 1 and len(titles) > 1 and short:
             return len(set(titles)) == len(titles) and not lines[0].rstrip().endswith((".", "!", "?"))
     return False
