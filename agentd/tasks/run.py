@@ -140,6 +140,12 @@ def _result(
 
 
 def _told(document: Document, failure: Failure) -> str:
-    first, last = (document.where(line) for line in (failure.part.line, failure.part.last_line))
+    begin, end = failure.part.line, failure.part.last_line
+    first, last = document.where(begin), document.where(end)
     where = first if first == last else f"{first} to {last}"
+    lines = document.text.split("\n")
+    around = (range(begin - 1, 0, -1), range(end + 1, len(lines) + 1))
+    nearest = [next((line for line in there if lines[line - 1].strip()), None) for there in around]
+    if first == last and any(document.where(line) == first for line in nearest if line):
+        where = f"part of {where}"  # such as a page, of which other lines are in other parts
     return f"{where}: {failure.error.code}: {failure.error.message}"

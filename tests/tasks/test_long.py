@@ -194,6 +194,17 @@ async def test_a_unit_that_is_lost_in_several_parts_is_counted_once(read: ReadTa
     assert second.startswith("A, row ")
 
 
+async def test_a_page_of_which_a_part_is_lost_was_not_seen_and_is_told(read: ReadTask) -> None:
+    parts = Parts()
+    for page in (1, 2, 3):
+        parts.add(f"page {page}", "\n".join(f"p{page}l{line} " + "And so on. " * 7 for line in range(1, 31)))
+    whole = to_document(parts.content("pages"), "sha", "/notes/a.pdf", "pdf")
+    result = await run_task(read(SUMMARY), whole, ReadingModel(failing("p2l12")))
+    assert (result.coverage.seen, result.coverage.total) == (2, 3)
+    (missing,) = result.coverage.missing
+    assert missing.startswith("part of page 2: ")
+
+
 async def test_of_paragraphs_each_lost_one_is_counted(read: ReadTask) -> None:
     lines = [f"p{number} " + "And so on. " * 7 for number in range(1, 101)]
     whole = to_document(paragraphs(lines, "paragraph"), "sha", "/notes/a.docx", "docx")
