@@ -278,6 +278,7 @@ class StatusShape(TypedDict):
     models: dict[str, ModelShape]
     jobs: JobCountsShape
     eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
+    long: list[JobShape]  # running jobs on documents that are read part by part
     watches: list[WatchShape]
     logs: list[LogShape]
     backfills: list[BackfillShape]  # those that have not ended

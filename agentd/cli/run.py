@@ -44,6 +44,8 @@ def run(ctx: click.Context, task: str, inputs: tuple[str, ...], dry_run: bool, a
     ended: list[dict[str, Any]] = []
 
     def take(part: dict[str, Any]) -> None:
+        if part["type"] == "progress" and not as_json:
+            notes().print(plain(f"{part['job']['progress']} of {short_source(part['job']['source'])}"))
         if part["type"] == "job":
             ended.append(part)
             if not as_json:

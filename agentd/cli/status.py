@@ -73,6 +73,8 @@ def _print(shape: Any, paths: Paths) -> None:
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
     work = f"; about {seconds_text(shape['eta_seconds'])} of work" if shape["eta_seconds"] else ""
     click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{work}")
+    for job in shape["long"]:
+        _say(f"    job {job['id']} {job['task']}: {job['progress']} of {short_source(job['source'])}")
     for backfill in shape["backfills"]:
         _say(f"  backfill {backfill['id']} {backfill['task']}: {_backfill(backfill)}")
     if planned := shape["changes"].get("planned"):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import cast
 
 import agentd
-from agentd.api.shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
+from agentd.api.shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape, job_shape
 from agentd.daemon import backfill
 from agentd.daemon.agent import Agent
 from agentd.daemon.duty import Duty
@@ -18,6 +18,7 @@ from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
+from agentd.records import JobState
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.triggers.folder import FolderTrigger
 
@@ -40,6 +41,11 @@ async def report(
         "models": models,
         "jobs": count_shape(counts),
         "eta_seconds": await agent.store.read(outlook.seconds_left),
+        "long": [
+            job_shape(job)
+            for job in await agent.store.read(queue.find, state=JobState.RUNNING)
+            if job.progress is not None
+        ],
         "watches": [
             {
                 "path": str(watch.watch.path),

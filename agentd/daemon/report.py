@@ -19,6 +19,7 @@ def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: flo
         "models": {name: model_shape(settings) for name, settings in config.models.items()},
         "jobs": count_shape(counts),
         "eta_seconds": eta_seconds,
+        "long": [],
         "watches": [
             {"path": str(watch.path), "task": watch.task, "scanned": False, "problem": None}
             for watch in config.watch

@@ -19,7 +19,7 @@ from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, InvalidOutput, ModelUnavailable
 from agentd.readers.read import read_text
-from agentd.records import Document, Job, Priority, path_of
+from agentd.records import Document, Job, JobState, Priority, path_of
 from agentd.store import backfills, changes, outlook, queue, results
 from agentd.tasks.examples import read_examples
 from agentd.tasks.prompt import build_messages
@@ -47,7 +47,14 @@ class Requests:
         self._workers[model].admit(ids)
         yield {"type": "added", "jobs": ids}
         waiting = set(ids)
+        told: dict[int, str | None] = {}
         while waiting:
+            for job in await self._agent.store.read(
+                queue.find, ids=sorted(waiting), state=JobState.RUNNING, limit=len(waiting)
+            ):
+                if job.progress and told.get(job.id) != job.progress:
+                    told[job.id] = job.progress
+                    yield {"type": "progress", "job": job_shape(job)}
             for job in await self._agent.store.read(
                 queue.find, ids=sorted(waiting), ended=True, limit=len(waiting)
             ):

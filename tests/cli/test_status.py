@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from agentd.api.shapes import JobShape, StatusShape
+from agentd.api.shapes import JobShape, StatusShape, job_shape
 from agentd.cli import status
 from agentd.daemon.report import report_stopped
 from agentd.daemon.settings import Config
 from agentd.model import Load
 from agentd.paths import Paths
-from agentd.records import JobState, Priority
+from agentd.records import Job, JobState, Priority
 from agentd.store import queue, results
 from agentd.store.database import Database, Store
 from tests.cli.conftest import Cli
@@ -159,7 +159,7 @@ def test_a_model_that_is_not_loaded_tells_why(
     assert said(paths, capsys, shape)[1:] == [f"    {told}"]
 
 
-def test_a_backfill_and_planned_changes_are_told_with_what_to_type(
+def test_backfills_long_documents_and_planned_changes_are_told(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = loaded(Load())
@@ -178,7 +178,13 @@ def test_a_backfill_and_planned_changes_are_told_with_what_to_type(
         }
     ]
     shape["changes"] = {"planned": 12, "applied": 3}
+    job = Job(
+        *(7, "summarise", "hash", "main", "/a/long.pdf", "sha", "", Priority.TRIGGERED, JobState.RUNNING, 1, 0),
+        *(None, None, None, "c", "c", "c", None, "12/40 parts"),
+    )
+    shape["long"] = [job_shape(job)]
     check_shape(shape, StatusShape)
     lines = said(paths, capsys, shape)
     assert "  backfill 3 summarise: 120 of 5,000 done, paused, about 2 h 0 min of work" in lines
+    assert "    job 7 summarise: 12/40 parts of /a/long.pdf" in lines
     assert "  changes 12 planned: agentd changes list --state planned" in lines

@@ -10,7 +10,7 @@ from agentd.daemon.follow import Follow
 from agentd.daemon.health import report, usual_seconds
 from agentd.errors import ModelUnavailable
 from agentd.model import Load
-from agentd.store import queue, results
+from agentd.store import parts, queue, results
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.settings import WatchSettings
 from tests.daemon.conftest import WriteNote
@@ -73,6 +73,19 @@ async def test_a_loaded_model_tells_what_it_takes_and_what_it_does(agent: Agent,
     engine.ready.clear()
     model = (await report(agent, [], [], Follow(agent)))["models"]["main"]
     assert (model["memory"], model["load"], model["cells"]) == ([], None, None)
+
+
+async def test_a_long_document_tells_how_far_it_is_while_it_is_read(agent: Agent, write_note: WriteNote) -> None:
+    note = write_note()
+    (job_id,) = await agent.submit("note-tagging", [note], (), now())
+    assert (await report(agent, [], [], Follow(agent)))["long"] == []
+    job = await agent.store.write(queue.claim, agent.owner, "main", now())
+    assert job is not None
+    await agent.store.write(parts.tell, job_id, "12/40 parts")
+    (told,) = (await report(agent, [], [], Follow(agent)))["long"]
+    assert (told["id"], told["source"], told["progress"]) == (job_id, str(note), "12/40 parts")
+    await agent.store.write(results.complete, job, agent.owner, "h", make_result(), make_document(), now())
+    assert (await report(agent, [], [], Follow(agent)))["long"] == []
 
 
 async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write_note: WriteNote) -> None:

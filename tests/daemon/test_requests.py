@@ -13,7 +13,7 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.requests import Requests, requests_without_daemon
 from agentd.errors import InputError, ModelUnavailable, NotFound, TooLarge
 from agentd.records import JobState
-from agentd.store import queue
+from agentd.store import parts, queue
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import GOOD, ScriptedEngine
 from tests.waiting import wait_until
@@ -43,6 +43,28 @@ async def test_a_run_tells_of_every_job_as_it_ends(
     good, bad = by_source[paths[0]], by_source[paths[1]]
     assert (good["job"]["state"], good["result"]["output"]["title"]) == ("done", "Pears")
     assert (bad["job"]["reason"], bad["result"]) == ("vanished", None)
+
+
+async def test_a_run_on_a_long_document_tells_how_far_it_is(
+    alone: Requests, agent: Agent, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    seen = asyncio.Event()
+
+    async def answer() -> str:
+        (job,) = await agent.store.read(queue.find)
+        await agent.store.write(parts.tell, job.id, "3/9 parts")
+        await seen.wait()
+        return GOOD
+
+    engine.answers = [answer]
+    told = []
+    async with asyncio.timeout(30):
+        async for part in alone.run(RunBody(task="note-tagging", paths=[str(write_note())])):
+            told.append(part["type"])
+            if part["type"] == "progress":
+                assert part["job"]["progress"] == "3/9 parts"
+                seen.set()
+    assert told == ["added", "progress", "job"]
 
 
 async def test_a_run_can_take_its_text_from_a_pipe(alone: Requests, engine: ScriptedEngine) -> None:
