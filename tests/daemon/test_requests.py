@@ -249,5 +249,9 @@ async def test_a_run_whose_model_is_unloaded_says_so_and_its_job_waits(
     with pytest.raises(ModelUnavailable, match="main was unloaded") as why:
         await run
     assert why.value.hint == "agentd model load main"
-    (job,) = await agent.store.read(queue.find)
-    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+
+    async def waits() -> bool:
+        (job,) = await agent.store.read(queue.find)
+        return (job.state, job.attempts) == (JobState.QUEUED, 0)
+
+    await wait_until(waits, what="the job to be back in the queue")
