@@ -4,6 +4,7 @@ A vocabulary of the config is a list of words, the path of a file with one, or t
 have tags already. Words that a person accepted belong to each.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -72,6 +73,10 @@ def _read_file(path: Path, name: str) -> Words:
     """The words in a file: YAML, a mapping with meanings or a list."""
     try:
         text = path.read_text("utf-8")
+    except FileNotFoundError as missing:
+        raise ConfigError(
+            f"vocabulary {name}: there is no file or folder {path}", hint=f"mkdir -p {shlex.quote(str(path))}"
+        ) from missing
     except (OSError, UnicodeDecodeError) as broken:
         raise ConfigError(f"vocabulary {name}: {path} cannot be read: {broken}") from broken
     yaml = read_yaml(text, path)

@@ -53,7 +53,7 @@ async def test_a_broken_file_is_named(store: Store, tmp_path: Path, text: str, t
 
 
 async def test_a_missing_file_is_named(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"vocabulary tags: .*none\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"vocabulary tags: there is no file or folder .*none\.yaml"):
         await Vocabularies({"tags": tmp_path / "none.yaml"}, store).refresh()
 
 
