@@ -8,6 +8,9 @@ LONGEST_HEADING = 8  # words; a longer line without a stop is a sentence that la
 
 # Where a sentence ends: after its stop, at a blank line, after a heading or an underline, before a list item.
 _BREAK = re.compile(r"(?<=[.!?])\s+(?=[^a-z])|\n\s*\n|(?<=[-=]{3})\n|\n(?=[-=]{3})|\n(?=\s*(?:[-*#>]|\d+[.)])\s)")
+_WORD = re.compile(
+    r"[^\W\d_]{2}"
+)  # the number of a list item, which its text may follow on another line, has none
 _LIST_ITEM = re.compile(r"(?:[-*>]|\d+[.)])\s")
 
 
@@ -25,7 +28,7 @@ def _wrap(sentence: str) -> list[str]:
 
 def is_heading(sentence: str) -> bool:
     """Whether this is a heading or a rule, which names things and says nothing."""
-    if sentence.startswith("#") or not re.search(r"\w", sentence):
+    if sentence.startswith("#") or not _WORD.search(sentence):
         return True
     ended = sentence[-1] in '.!?:;)`"”' or _LIST_ITEM.match(sentence)
     return not ended and len(sentence.split()) <= LONGEST_HEADING

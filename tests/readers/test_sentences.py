@@ -55,3 +55,10 @@ def test_widening_holds_what_it_was_given_and_ends_at_sentences(text: str, data:
     assert wide[0] <= begin <= end <= wide[1]
     assert widen(text, *wide) == wide
     assert flat(text[slice(*wide)]) in flat(text)
+
+
+def test_numbers_that_stand_alone_say_nothing() -> None:
+    assert said_in("1.\n\nThe first rule holds.\n\n2.\n\nSo does the second one.\n") == [
+        "The first rule holds.",
+        "So does the second one.",
+    ]
