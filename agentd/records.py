@@ -56,6 +56,7 @@ class Event:
     occasion: str = ""  # empty for a file; what was asked for, for an explicit run
     priority: Priority = Priority.TRIGGERED
     refusal: AgentdError | None = None  # known bad before it is read: recorded as a failed job
+    origin: str = ""  # the watch, log or schedule that noticed it; empty where a person asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from agentd import errors
 from agentd.actions.definition import ACTIONS
 from agentd.actions.settings import ActionSettings, CommandSettings, WebhookSettings
-from agentd.api import log_shapes, shapes
+from agentd.api import log_shapes, shapes, status_shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.daemon.settings import Config
 from agentd.engine.settings import KvCache, ModelSettings
@@ -112,7 +112,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 def json_shapes() -> str:
     """Every JSON shape, from the TypedDicts and their comments."""
-    return "\n".join(part for module in (shapes, log_shapes) for part in _shapes_of(module))
+    return "\n".join(part for module in (shapes, status_shapes, log_shapes) for part in _shapes_of(module))
 
 
 def _shapes_of(module: ModuleType) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from agentd.api.app import create_app
 from agentd.api.server import Server, bound_socket
-from agentd.api.shapes import StatusShape
+from agentd.api.status_shapes import StatusShape
 from agentd.daemon.report import report_stopped
 from agentd.daemon.settings import Config
 from agentd.paths import Paths

@@ -29,7 +29,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from agentd.api.shapes import BackfillShape, ChangeShape, JobShape, StatusShape
+from agentd.api.shapes import BackfillShape, ChangeShape, JobShape
+from agentd.api.status_shapes import StatusShape
 from agentd.errors import AgentdError, EngineError, InputError, InternalError, NotFound, TaskError
 
 MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON

@@ -94,7 +94,8 @@ class Follow:
         if settings.task is None:
             return None
         with contextlib.suppress(TaskError):  # `agentd status` says what is wrong with it
-            return Triage(settings.task, *self._agent.bind(settings.task), settings.calls_per_hour)
+            bound = self._agent.bind(settings.task)
+            return Triage(settings.task, *bound, settings.calls_per_hour, settings.origin)
         return None
 
     def _note_problems(self, problems: dict[str, list[dict[str, str]]]) -> None:

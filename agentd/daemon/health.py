@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import cast
 
 import agentd
-from agentd.api.shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape, job_shape
+from agentd.api.shapes import job_shape
+from agentd.api.status_shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
 from agentd.daemon import backfill
 from agentd.daemon.agent import Agent
 from agentd.daemon.duty import Duty

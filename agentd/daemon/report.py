@@ -4,7 +4,7 @@ Imported by a command that people type all day: nothing here loads the readers, 
 """
 
 import agentd
-from agentd.api.shapes import JobCountsShape, ModelShape, StatusShape
+from agentd.api.status_shapes import JobCountsShape, ModelShape, StatusShape
 from agentd.daemon.settings import Config
 from agentd.engine.settings import ModelSettings
 from agentd.records import JobState

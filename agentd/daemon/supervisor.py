@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from agentd.api.app import create_app
 from agentd.api.server import Server, bound_socket
-from agentd.api.shapes import StatusShape
+from agentd.api.status_shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.backfill import find_files

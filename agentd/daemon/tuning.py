@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.api.app import Parts
-from agentd.api.shapes import TuneRowShape, TuneShape
+from agentd.api.status_shapes import TuneRowShape, TuneShape
 from agentd.daemon.agent import Agent
 from agentd.engine import tuner_client
 from agentd.engine.machine import machine_name

@@ -70,6 +70,11 @@ class LogSettings(Section):
         names = (*self.journald.units, *self.journald.identifiers) if self.journald else ()
         return f"{SOURCE} {' '.join(names)}".strip()
 
+    @property
+    def origin(self) -> str:
+        """What its jobs say of where they come from."""
+        return f"log {self.source}"
+
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:

@@ -57,7 +57,7 @@ def take(db: Database, files: Sequence[Taken], folder: Path, mode: Mode, bind: B
     ordered = sorted(members.values(), key=lambda member: member.source)
     for start in range(0, len(ordered), MOST_FILES):
         content = _keep(db, ordered[start : start + MOST_FILES])
-        bundle = _event(event.task, folder, content, min(one.priority for one in news), now)
+        bundle = _event(event, folder, content, min(one.priority for one in news), now)
         lane = None if mode == "parallel" else queue.lane_of(event.task, bundle.source)
         added.append(queue.add(db, bundle, task_hash, model, now, lane=lane))
     return Bundled([job for job in added if job is not None], cancelled)
@@ -94,9 +94,10 @@ def _is_news(db: Database, file: Taken) -> bool:
     return is_news or (file.wanted and missed.rowcount > 0)
 
 
-def _event(task: str, folder: Path, content: str, priority: Priority, now: datetime) -> Event:
+def _event(first: Event, folder: Path, content: str, priority: Priority, now: datetime) -> Event:
     occasion = f"files of {timestamp(now)}"
-    return Event(task, bundle_source(folder, content), content, occasion, priority)
+    source = bundle_source(folder, content)
+    return Event(first.task, source, content, occasion, priority, origin=first.origin)
 
 
 def _unfinished(db: Database, task: str, folder: Path) -> list[int]:

@@ -88,6 +88,7 @@ class Triage:
     task_hash: str
     model: str
     per_hour: int
+    origin: str = ""  # of its jobs; see `records.Event`
 
 
 def admit(db: Database, source: str, triage: Triage, now: datetime) -> list[int]:
@@ -106,7 +107,7 @@ def admit(db: Database, source: str, triage: Triage, now: datetime) -> list[int]
         content = hashlib.sha256(row["document"].encode()).hexdigest()
         document = Document(log_source(row["id"]), content, row["document"])
         documents.append(document)
-        events.append(Event(triage.task, document.source, content))
+        events.append(Event(triage.task, document.source, content, origin=triage.origin))
         db.execute("UPDATE log_findings SET looked = behaviour WHERE id = ?", [row["id"]])
     return queue.add_all(db, [(event, triage.task_hash, triage.model) for event in events], now, documents)
 

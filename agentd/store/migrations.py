@@ -361,3 +361,9 @@ def _fifth(db: Database) -> None:
         *_KEEP_VECTORS,
     ):
         db.execute(statement)
+
+
+@migrations(name="0006_service")
+def _sixth(db: Database) -> None:
+    for statement in ("ALTER TABLE jobs ADD COLUMN origin TEXT /* the watch, log or schedule that noticed it */",):
+        db.execute(statement)

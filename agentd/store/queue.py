@@ -46,15 +46,15 @@ def add(
     rows = list(
         db.query(
             "INSERT INTO jobs (task, task_hash, model, source, content, occasion, priority, state, reason, error, "
-            "hint, created, not_before, finished, lane, backfill) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "hint, created, not_before, finished, lane, backfill, origin) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING RETURNING id",
             [
                 *(event.task, task_hash, model, event.source, event.content, event.occasion),
                 int(event.priority),
                 JobState.FAILED if refusal else JobState.QUEUED,
                 *((refusal.code, refusal.message, refusal.hint) if refusal else (None, None, None)),
-                *(stamp, stamp, stamp if refusal else None, lane, backfill),
+                *(stamp, stamp, stamp if refusal else None, lane, backfill, event.origin or None),
             ],
         )
     )

@@ -54,6 +54,11 @@ class WatchSettings(Section):
         "systems, which tell of no change that another machine made, and not at all elsewhere.",
     )
 
+    @property
+    def origin(self) -> str:
+        """What its jobs say of where they come from."""
+        return f"watch {self.path} {self.task}"
+
     def resolved(self) -> Self:
         """The same with its real path: a folder may be named through a link; what lies below it may not."""
         return self.model_copy(update={"path": Path(os.path.realpath(self.path))})

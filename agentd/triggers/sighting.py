@@ -126,7 +126,7 @@ def inspect(sighting: Sighting, watch: WatchSettings, priority: Priority, *, wan
             if digest is None:
                 return None
             content = digest
-    event = Event(watch.task, sighting.source, content, priority=priority, refusal=refusal)
+    event = Event(watch.task, sighting.source, content, priority=priority, refusal=refusal, origin=watch.origin)
     return Taken(event, stamp, wanted)
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from agentd.api.shapes import AnswerShape, JobShape, ResultShape, StatusShape
+from agentd.api.shapes import AnswerShape, JobShape, ResultShape
+from agentd.api.status_shapes import StatusShape
 from tests.acceptance.conftest import MakeDaemon
 from tests.acceptance.daemon import Daemon
 from tests.shapes import check_shape

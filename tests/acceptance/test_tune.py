@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from agentd.api.shapes import TuneShape
+from agentd.api.status_shapes import TuneShape
 from tests.acceptance.conftest import MakeDaemon
 from tests.acceptance.daemon import Daemon, has_ended
 from tests.shapes import check_shape

@@ -1,6 +1,6 @@
 """`agentd model`: what it shows, what it refuses; with a daemon, see `acceptance/test_models.py`."""
 
-from agentd.api.shapes import ModelShape
+from agentd.api.status_shapes import ModelShape
 from agentd.cli.text import loaded_text, memory_text
 from agentd.paths import Paths
 from tests.cli.conftest import Cli

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.api.shapes import AnswerShape, JobShape, ResultShape, StatusShape
+from agentd.api.shapes import AnswerShape, JobShape, ResultShape
+from agentd.api.status_shapes import StatusShape
 from agentd.paths import Paths
 from agentd.store import queue
 from agentd.store.database import Store

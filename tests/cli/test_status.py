@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentd.api.shapes import JobShape, StatusShape, job_shape
+from agentd.api.shapes import JobShape, job_shape
+from agentd.api.status_shapes import StatusShape
 from agentd.cli import status
 from agentd.daemon.report import report_stopped
 from agentd.daemon.settings import Config

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentd.api.shapes import TuneShape
+from agentd.api.status_shapes import TuneShape
 from agentd.engine import tuner_client
 from agentd.engine.weights import STARTER_SHA256
 from agentd.paths import Paths

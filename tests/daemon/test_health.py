@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.api.shapes import ModelShape, StatusShape
+from agentd.api.status_shapes import ModelShape, StatusShape
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow

@@ -1,4 +1,4 @@
-from agentd.api.shapes import StatusShape
+from agentd.api.status_shapes import StatusShape
 from agentd.daemon.report import report_stopped
 from agentd.daemon.settings import Config
 from agentd.records import JobState

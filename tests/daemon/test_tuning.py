@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agentd.api.app import Parts, RenderBody, RunBody
-from agentd.api.shapes import TuneShape
+from agentd.api.status_shapes import TuneShape
 from agentd.daemon import tuning
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.follow import Follow
