@@ -96,7 +96,7 @@ async def test_status_of_a_daemon_loads_nothing_heavy(paths: Paths, tmp_path: Pa
         return report_stopped(Config(), dict.fromkeys(JobState, 0)) | {"pid": 1}  # type: ignore[return-value]
 
     with bound_socket(paths.socket) as sock:
-        server = Server(create_app(None, report))  # type: ignore[arg-type]
+        server = Server(create_app(None, report, None))  # type: ignore[arg-type]
         serving = asyncio.create_task(server.serve([sock]))
         loaded = await asyncio.to_thread(loaded_by, "status", cwd=tmp_path)
         server.should_exit = True

@@ -1,6 +1,7 @@
 """The routes: status, run, ask, jobs. Long answers are streams of JSON, one part a line.
 
     GET  /v1/status
+    POST /v1/reload         the config is read again; what of it has changed
     POST /v1/run            {task, paths, texts}     stream: a part as each job ends
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
     POST /v1/ask            {question}               stream: text, then done
@@ -37,6 +38,7 @@ MAX_BODY = 32 * 1024**2  # a text of the largest size that is read, as JSON
 
 Parts = AsyncGenerator[dict[str, Any], None]
 Report = Callable[[], Awaitable[StatusShape]]
+ReadAgain = Callable[[], Awaitable[list[str]]]
 
 
 class Body(BaseModel):
@@ -124,11 +126,14 @@ class Daemon(Protocol):
         """Forget what was measured of a model; raises `NotFound`."""
 
 
-def create_app(daemon: Daemon, report: Report) -> Starlette:
-    """The ASGI application of a daemon; `report` tells how it is."""
+def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlette:
+    """The ASGI application of a daemon; `report` tells how it is, `read_again` takes another config."""
 
     async def status(_: Request) -> Response:
         return JSONResponse(await report())
+
+    async def reload(_: Request) -> Response:
+        return JSONResponse({"changed": await read_again()})
 
     async def run(request: Request) -> Response:
         return await _stream(request, daemon.run(await _body(request, RunBody)))
@@ -187,6 +192,7 @@ def create_app(daemon: Daemon, report: Report) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/status", status, methods=["GET"]),
+            Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/run", run, methods=["POST"]),
             Route("/v1/render", render, methods=["POST"]),
             Route("/v1/ask", ask, methods=["POST"]),

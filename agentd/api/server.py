@@ -19,11 +19,14 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agentd.ticks import tick
+
 log = logging.getLogger("agentd.api")
 
 HEADER_SECONDS = 10.0
 READ_SECONDS = 60.0
 BACKLOG = 128  # connections that wait to be accepted
+TICK_SECONDS = 10
 
 
 @contextlib.contextmanager
@@ -58,6 +61,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 timeout_graceful_shutdown=2,
+                callback_notify=_tick,
+                timeout_notify=TICK_SECONDS,
             )
         )
 
@@ -65,6 +70,10 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Not ours to take: the supervisor decides when the daemon ends."""
         yield
+
+
+async def _tick() -> None:
+    tick()
 
 
 class SameUserProtocol(H11Protocol):

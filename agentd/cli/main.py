@@ -21,6 +21,7 @@ COMMANDS = {
     "start": ("start", "Run the daemon."),
     "stop": ("start", "Stop the daemon."),
     "restart": ("start", "Stop the daemon and start it again."),
+    "reload": ("start", "Let the daemon read its config again."),
     "status": ("status", "Show how the daemon is and what it has to do."),
     "run": ("run", "Run a task on files now."),
     "ask": ("ask", "Answer a question from what was read, with sources."),

@@ -1,46 +1,55 @@
 """`agentd start`, `stop` and `restart`: the life of the daemon."""
 
 import contextlib
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from typing import Literal, get_args
 
 import click
 
-from agentd.cli.text import printable
 from agentd.errors import AgentdError, AlreadyRunning, DaemonFailed, NotRunning
 from agentd.paths import Paths, find_paths
 
+LogFormat = Literal["auto", "text", "json"]
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0  # ten for the job in hand, and room to close
+RELOAD_SECONDS = 900.0  # the weights of another model may have to be read whole
 POLL_SECONDS = 0.1
 
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Run in the background and return once it answers.")
-def start(detach: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(get_args(LogFormat)),
+    default="auto",
+    show_default=True,
+    help="auto is text, with priorities instead of times where the log goes to the systemd journal.",
+)
+def start(detach: bool, log_format: LogFormat) -> None:
     """Run the daemon in the foreground, with its log on standard error.
 
     This is what a service manager runs. For people there is --detach. A second daemon on the same home is
     refused.
+
+    SIGTERM and Ctrl-C let the jobs in hand finish for ten seconds, a second one ends at once; SIGHUP reads the
+    config again. It exits with 0 when it was told to stop, 1 when it could not go on or was ended at once, and 4
+    when the config is broken.
     """
     paths = find_paths()
     if detach:
-        start_detached(paths)
+        start_detached(paths, log_format)
         return
     import asyncio
 
+    from agentd.cli.log_format import set_up_log
     from agentd.daemon.supervisor import run_daemon
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # One line a request belongs to no log that a person reads.
-    for noisy in ("uvicorn", "watchdog", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    set_up_log(log_format)
     asyncio.run(run_daemon(paths))
 
 
@@ -68,19 +77,21 @@ def restart() -> None:
     start_detached(paths)
 
 
-class _OneLine(logging.Formatter):
-    """One line a message, and no control characters: a file name can neither colour the log nor forge a line."""
+@click.command()
+def reload() -> None:
+    """Let the daemon read its config again.
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
-        """The line, without what a terminal would obey."""
-        return super().formatMessage(record).replace("\n", "\\n")
+    Watches, logs, tasks and models are as the config says from then on; what has not changed goes on, and no job
+    is lost. A broken config is named with its line, and the daemon keeps the one it has.
+    """
+    from agentd.cli.client import DaemonClient
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line and its traceback, if any."""
-        return printable(super().format(record))
+    changed = DaemonClient(find_paths(), seconds=RELOAD_SECONDS).post("/v1/reload")["changed"]
+    told = f"{', '.join(changed)} changed" if changed else "nothing in it has changed"
+    click.echo(f"agentd has read its config again: {told}", err=True)
 
 
-def start_detached(paths: Paths) -> None:
+def start_detached(paths: Paths, log_format: LogFormat = "auto") -> None:
     """Start a daemon of its own session and wait until it answers; raises `DaemonFailed` with its last words."""
     from agentd.daemon.settings import load_config
 
@@ -92,7 +103,7 @@ def start_detached(paths: Paths) -> None:
     begin = paths.log.stat().st_size if paths.log.exists() else 0
     with paths.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "agentd", "start"],
+            [sys.executable, "-P", "-m", "agentd", "start", "--log-format", log_format],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

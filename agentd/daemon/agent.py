@@ -7,28 +7,35 @@ bound to (the task's hash, its model), and whether a result is still current.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import fields
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.actions import template
 from agentd.actions.definition import FrontMatter
+from agentd.daemon.bindings import Bindings, bind
 from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
 from agentd.daemon.vault import Vault
 from agentd.daemon.vectors import NoteVectors
 from agentd.daemon.vocabularies import Vocabularies
 from agentd.engine import weights
-from agentd.engine.choice import Choice
 from agentd.engine.client import EngineClient
-from agentd.engine.machine import machine_name
 from agentd.engine.settings import FAKE, ModelSettings
-from agentd.errors import AgentdError, BrokenTask, ConfigError, EngineError, InputError, NotFound, TaskError
+from agentd.errors import (
+    AgentdError,
+    BrokenTask,
+    ConfigError,
+    EngineError,
+    InputError,
+    ModelUnavailable,
+    NotFound,
+    TaskError,
+)
 from agentd.paths import Paths
-from agentd.readers.read import MAX_BYTES, Reader, content_of
+from agentd.readers.read import Reader, content_of
 from agentd.records import Document, Event, Job, Priority, is_file, path_of, source_of, timestamp
-from agentd.store import checksums, choices, queue, results
+from agentd.store import checksums, queue, results
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
@@ -37,6 +44,7 @@ from agentd.tasks.definition import Task, read_task
 from agentd.tasks.examples import read_examples
 from agentd.tasks.library import Library
 from agentd.tasks.prompt import task_hash
+from agentd.ticks import attend, tick
 from agentd.triggers.sighting import Selection
 
 log = logging.getLogger("agentd")
@@ -49,28 +57,79 @@ class Agent:
 
     def __init__(self, paths: Paths, config: Config, store: Store) -> None:
         self.paths = paths
-        self.config = config
         self.store = store
         self.owner = current_owner()
         self.reader = Reader()
-        self.changes = Changes(store, config)
-        self.library = Library(paths.tasks, {}, self.changes.read_actions)
-        self.engines = {
-            name: EngineClient(name, settings, folder=paths.models) for name, settings in config.models.items()
-        }
-        embedding = config.embedding_model
-        self.vectors = NoteVectors(self.engines[embedding], store) if embedding else None
-        made = [Vault(watch, store, self.vectors) for watch in config.watch]
-        vaults = {vault.root: vault for vault in made}  # what several watches look at is one vault
-        self._vaults = [vaults[vault.root] for vault in made]
-        self.vocabularies = Vocabularies(config.vocabularies, store, vaults.values())
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
-        self.identities: dict[str, str] = {}
-        self.choices: dict[str, StoredChoice] = {}  # by model, what was measured best on this machine
         self.measuring: set[str] = set()  # models that are being measured now
-        # What a watch takes must be readable later, too.
-        self.max_bytes = max([MAX_BYTES, *(watch.max_size for watch in config.watch)])
+        self.bound = bind(paths, config, store)
+
+    @property
+    def config(self) -> Config:
+        """The config as it was last read well."""
+        return self.bound.config
+
+    @property
+    def engines(self) -> dict[str, EngineClient]:
+        """The engine of each model."""
+        return self.bound.engines
+
+    @property
+    def changes(self) -> Changes:
+        """What results may do to the world."""
+        return self.bound.changes
+
+    @property
+    def library(self) -> Library:
+        """The tasks."""
+        return self.bound.library
+
+    @property
+    def vectors(self) -> NoteVectors | None:
+        """The vectors of notes, where a model makes them."""
+        return self.bound.vectors
+
+    @property
+    def vocabularies(self) -> Vocabularies:
+        """The words that tasks may choose from."""
+        return self.bound.vocabularies
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """The sha256 of the weights that the user chose, by model."""
+        return self.bound.identities
+
+    @property
+    def choices(self) -> dict[str, StoredChoice]:
+        """What was measured best on this machine, by model."""
+        return self.bound.choices
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest file that is read."""
+        return self.bound.max_bytes
+
+    async def prepare(self, config: Config) -> Bindings:
+        """All that another config needs, ready to be taken as `bound`; raises `ConfigError` and changes nothing.
+
+        Weights that were never seen are read whole, which takes minutes where they are large.
+        """
+        bound = bind(self.paths, config, self.store, self.bound)
+        await self._fill(bound)
+        return bound
+
+    async def open(self) -> None:
+        """Get ready for tasks; raises `ConfigError`."""
+        await self._fill(self.bound)
+
+    async def _fill(self, bound: Bindings) -> None:
+        await bound.load_vocabularies(look=False)
+        for name, settings in bound.config.models.items():
+            bound.identities[name] = await _identify(settings, self.store)
+        if bound.vectors:
+            bound.vectors.identity = bound.identities[bound.vectors.engine.name]
+        await bound.load_choices(self.store)
 
     def task(self, name: str) -> Task:
         """A task whose model the config has; raises `TaskError`."""
@@ -107,7 +166,7 @@ class Agent:
         """The vault in which a file lies: the innermost watched folder, one of the same task before others."""
         inside = [
             (watch.task == task, len(str(watch.path)), vault)
-            for watch, vault in zip(self.config.watch, self._vaults, strict=True)
+            for watch, vault in zip(self.config.watch, self.bound.vaults, strict=True)
             if is_file(source) and path_of(source).is_relative_to(vault.folder)
         ]
         return max(inside, key=lambda row: row[:2])[2] if inside else None
@@ -126,6 +185,11 @@ class Agent:
                 f"there is no model `{name}`: the config has {', '.join(self.engines)}", hint="agentd model list"
             )
         return self.engines[name]
+
+    def refuse_measured(self, models: Iterable[str]) -> None:
+        """Raise `ModelUnavailable` where one of these is being measured."""
+        for name in self.measuring.intersection(models):
+            raise ModelUnavailable(f"model {name} is being measured: `agentd model tune` is at work")
 
     def bind(self, name: str) -> tuple[str, str]:
         """What a new job of this task is bound to: (task hash, model name); raises `TaskError`."""
@@ -186,37 +250,19 @@ class Agent:
         except InputError:
             return None
 
-    async def identify_models(self) -> None:
-        """Find out which weights the user chose, by content; where they cannot be read, by path."""
-        for name, settings in self.config.models.items():
-            self.identities[name] = await _identify(settings, self.store)
-        if self.vectors:
-            self.vectors.identity = self.identities[self.vectors.engine.name]
-
     async def load_choices(self) -> None:
         """Let every model run as it was measured best on this machine, from its next load on."""
-        for name in self.config.text_models:
-            engine = self.engines[name]
-            found = await self.store.read(choices.get, self.identities[name], machine_name())
-            if found:
-                self.choices[name] = found
-            else:
-                self.choices.pop(name, None)
-            engine.choice = _to_choice(found) if found else None
+        await self.bound.load_choices(self.store)
 
-    async def load_vocabularies(self, *, look: bool = True) -> None:
-        """Let tasks choose from the words as they are now, or were when folders were last looked at.
-
-        Raises `ConfigError`.
-        """
-        if await self.vocabularies.refresh(look=look):
-            self.library.use(self.vocabularies.words)
+    async def load_vocabularies(self) -> None:
+        """Let tasks choose from the words as they are now; raises `ConfigError`."""
+        await self.bound.load_vocabularies()
 
     async def follow_vocabularies(self) -> None:
         """Take in words that came or went, until cancelled; a file that broke leaves them as they are."""
         while True:
             try:
-                await self.load_vocabularies()
+                await attend(self.load_vocabularies())
             except ConfigError as broken:
                 log.warning("%s", broken)
             await asyncio.sleep(VOCABULARY_SECONDS)
@@ -258,6 +304,7 @@ class Agent:
     async def heartbeat(self) -> None:
         """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""
         while True:
+            tick()
             await self.store.write(queue.heartbeat, self.owner, now())
             await asyncio.sleep(queue.HEARTBEAT_SECONDS)
 
@@ -270,9 +317,7 @@ async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
     store = Store(paths.database)
     agent = Agent(paths, config, store)
     try:
-        await agent.load_vocabularies(look=False)
-        await agent.identify_models()
-        await agent.load_choices()
+        await agent.open()
         yield agent
     finally:
         agent.reader.close()
@@ -299,7 +344,3 @@ async def _identify(settings: ModelSettings, store: Store) -> str:
         # A model that cannot be read has no content yet; its jobs are bound anew when they run.
         return settings.path
     return known
-
-
-def _to_choice(stored: StoredChoice) -> Choice:
-    return Choice(**{one.name: getattr(stored, one.name) for one in fields(Choice)})

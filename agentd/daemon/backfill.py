@@ -18,6 +18,7 @@ from agentd.errors import InputError, TaskError
 from agentd.records import path_of, source_of
 from agentd.store import backfills, outlook
 from agentd.store.backfills import Backfill
+from agentd.ticks import attend, tick
 
 log = logging.getLogger("agentd.backfill")
 
@@ -68,6 +69,7 @@ async def preview(agent: Agent, name: str, paths: Sequence[Path]) -> Preview:
 async def find_files(agent: Agent) -> None:
     """Find the files of every backfill that was begun, until cancelled."""
     while True:
+        tick()
         agent.asked.clear()
         for backfill in await agent.store.read(backfills.unlisted):
             try:
@@ -85,7 +87,7 @@ async def _list(agent: Agent, backfill: Backfill) -> None:
     await agent.store.write(backfills.relist, backfill.id)
     existing = Existing(agent, task, [path_of(path) for path in backfill.paths], backfill.again)
     batches = existing.batches()
-    while batch := await asyncio.to_thread(next, batches, None):
+    while batch := await attend(asyncio.to_thread(next, batches, None)):
         events, left_out = batch
         if not await agent.store.write(backfills.add, backfill.id, events, left_out, task_hash, model, now()):
             return  # it was cancelled

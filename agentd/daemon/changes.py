@@ -26,6 +26,7 @@ from agentd.store import changes
 from agentd.store.changes import CALLING, FILING, WRITING
 from agentd.store.database import Store
 from agentd.tasks.definition import Task
+from agentd.ticks import attend, tick
 
 log = logging.getLogger("agentd.changes")
 
@@ -122,6 +123,7 @@ class Changes:
 
     async def _apply_all(self, kinds: Sequence[str], planned: asyncio.Event) -> None:
         while True:
+            tick()
             planned.clear()
             # Not at the start alone: the disk of the database may have been full for a while.
             if taken_up := await self.effects.recover(kinds):
@@ -137,7 +139,7 @@ class Changes:
         """Let a change that was begun come to its end before we stop, if that does not take long."""
         begun = asyncio.create_task(work)
         try:
-            await asyncio.shield(begun)
+            await attend(asyncio.shield(begun))  # a program or a webhook takes its time
         except asyncio.CancelledError:
             await asyncio.wait({begun}, timeout=STOP_SECONDS)
             raise

@@ -18,6 +18,7 @@ from agentd.logs.settings import LogSettings
 from agentd.store import findings, logs
 from agentd.store.findings import Triage
 from agentd.store.logs import Delta
+from agentd.ticks import attend
 
 log = logging.getLogger("agentd.daemon")
 
@@ -34,11 +35,12 @@ class Follow:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._logs = {settings.source: settings for settings in agent.config.logs}
+        self._logs: dict[str, LogSettings] = {}
         self.problems: dict[str, list[AgentdError]] = {}  # by log, why some of it cannot be read now
 
     async def run(self) -> None:
         """Start a child and take what it sends; raises `FollowerDied` when it ends."""
+        self._logs = {settings.source: settings for settings in self._agent.config.logs}
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_connection(sock=ours)
@@ -66,7 +68,7 @@ class Follow:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         settings = [one.model_dump(mode="json") for one in self._logs.values()]
         writer.write(encode({"database": str(self._agent.store.path), "logs": settings}))
-        while (frame := await read_frame(reader)) is not None:
+        while (frame := await attend(read_frame(reader))) is not None:
             if frame["type"] == "problems":
                 self._note_problems(frame["problems"])
                 continue

@@ -64,6 +64,19 @@ async def report(
     }
 
 
+async def status_line(agent: Agent) -> str:
+    """How the daemon is in one line, for a service manager."""
+    failed = [f"model {name}: {engine.error}" for name, engine in agent.engines.items() if engine.error]
+    counts = await agent.store.read(queue.count_states)
+    seconds = await agent.store.read(outlook.seconds_left)
+    waiting = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+    work = f"{waiting:,} {'job' if waiting == 1 else 'jobs'} to do" if waiting else "nothing to do"
+    if waiting and seconds:
+        work += f", about {max(round(seconds / 60), 1)} min"
+    ended = [f"{counts[state]:,} {state}" for state in (JobState.FAILED, JobState.QUARANTINED) if counts[state]]
+    return "; ".join([*(failed or ["ready"]), work, *ended])
+
+
 async def usual_seconds(agent: Agent, name: str) -> float | None:
     """What a job of a task usually takes; None before the first, and for a task that cannot be used."""
     try:

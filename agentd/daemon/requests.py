@@ -180,7 +180,7 @@ class Requests:
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
         engine = self._agent.engine(name)
-        self._refuse_measured(engine)
+        self._agent.refuse_measured([engine.name])
         await engine.load_now()
 
     async def unload_model(self, name: str) -> None:
@@ -205,13 +205,9 @@ class Requests:
 
     async def _need(self, engine: EngineClient) -> None:
         """Have a model in memory, for a person who waits; raises `ModelUnavailable`."""
-        self._refuse_measured(engine)
+        self._agent.refuse_measured([engine.name])
         engine.demand(person=True)
         await engine.wait_loaded()
-
-    def _refuse_measured(self, engine: EngineClient) -> None:
-        if engine.name in self._agent.measuring:
-            raise ModelUnavailable(f"model {engine.name} is being measured: `agentd model tune` is at work")
 
     async def _document(self, body: RenderBody) -> Document:
         if body.text is not None:

@@ -20,6 +20,7 @@ from agentd.store.vault import sha256_of
 from agentd.store.vectors import TaggedVectors, Unembedded
 from agentd.tasks.evidence import Near, Similar
 from agentd.tasks.nearness import vote
+from agentd.ticks import attend
 
 log = logging.getLogger("agentd.vault")
 
@@ -75,7 +76,7 @@ class NoteVectors:
                 self._tell(error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            await self.changed.wait()
+            await attend(self.changed.wait())
 
     async def catch_up(self) -> None:
         """Embed every tagged note that has no vector yet; raises `ModelUnavailable`."""
@@ -126,7 +127,7 @@ class NoteVectors:
             raise ModelUnavailable(f"model {self.engine.name} is still loading") from None
         seconds = SECONDS + sum(len(one.text) for one in group) / CHARACTERS_A_SECOND
         try:
-            made = (await self.engine.embed([one.text for one in group], priority, seconds)).vectors
+            made = (await attend(self.engine.embed([one.text for one in group], priority, seconds))).vectors
         except ModelUnavailable:
             raise
         except (EngineError, InputError):

@@ -16,8 +16,11 @@ from agentd.errors import AgentdError, InternalError, ModelUnavailable
 from agentd.records import Job, Priority
 from agentd.store import queue, results
 from agentd.tasks.run import run_task
+from agentd.ticks import tick
 
 log = logging.getLogger("agentd.work")
+
+LOADING_SECONDS = 10.0  # how long to wait for a model before looking whether it is still wanted
 
 
 async def process_one(agent: Agent, job: Job) -> None:
@@ -113,6 +116,7 @@ class Worker:
     async def _claim_until(self, stopping: asyncio.Event) -> None:
         agent, engine = self._agent, self._agent.engines[self._model]
         while not stopping.is_set():
+            tick()
             agent.added.clear()
             self._ended.clear()
             self._forget_ended()
@@ -121,7 +125,7 @@ class Worker:
                 if not engine.loaded:
                     # One that is loaded is not waited for: should it go just now, nobody would have asked for it.
                     engine.demand()
-                    await _either(engine.wait_ready(), stopping.wait())
+                    await _either(engine.wait_ready(), stopping.wait(), seconds=LOADING_SECONDS)
                 if not stopping.is_set() and (job := await self._claim()):
                     self._begin(job)
                     continue

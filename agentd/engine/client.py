@@ -23,6 +23,7 @@ from agentd.errors import AgentdError, EngineCrashed, ModelUnavailable
 from agentd.frames import Frame
 from agentd.model import Embeddings, Generation, Load, Message, ModelInfo, OnText, Rendered, Request
 from agentd.records import Priority
+from agentd.ticks import attend, tick
 
 log = logging.getLogger("agentd.engine")
 
@@ -141,6 +142,7 @@ class EngineClient:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while child.busy:
+                    tick()
                     await asyncio.sleep(WATCH_SECONDS)
         self._tried.clear()
         child.dismiss("is loaded anew")
@@ -183,7 +185,7 @@ class EngineClient:
             self._tried.clear()
         try:
             while True:
-                await self._wanted.wait()
+                await attend(self._wanted.wait())
                 self._hurry.clear()
                 started, looked = time.monotonic(), await self._look()
                 try:
@@ -243,6 +245,7 @@ class EngineClient:
         """Send a child away when it was idle for `keep_alive`, or when its file was replaced."""
         keep_alive, found, since = self.settings.keep_alive, looked, time.monotonic()
         while True:
+            tick()
             await asyncio.sleep(WATCH_SECONDS)
             look = await self._look()
             now = time.monotonic()
@@ -307,6 +310,7 @@ class EngineClient:
         """
         deadline = time.monotonic() + LAST_BACKOFF
         while await self._look() == before and time.monotonic() < deadline and not self._hurry.is_set():
+            tick()
             await self._pause(WATCH_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
@@ -320,7 +324,7 @@ class EngineClient:
         if self.settings.path == FAKE:
             return None
         # In a thread: a file on a network may take its time.
-        return await asyncio.to_thread(_stamp, self.settings)
+        return await attend(asyncio.to_thread(_stamp, self.settings))
 
 
 def _stamp(settings: ModelSettings) -> weights.FileStamp | None:

@@ -21,6 +21,7 @@ from agentd.records import Priority, path_of, source_of, was_read
 from agentd.store import bundles, positions
 from agentd.store.database import Store
 from agentd.store.positions import Position, Stamp, Taken
+from agentd.ticks import attend
 from agentd.triggers.hints import identify, network_type, observe
 from agentd.triggers.settings import WatchSettings
 from agentd.triggers.settle import Settler
@@ -68,7 +69,7 @@ class FolderTrigger:
 
     async def _wait_for_folder(self) -> None:
         # In a thread: a network file system whose server is gone keeps whoever asks for minutes.
-        while not await asyncio.to_thread(self.watch.path.is_dir):
+        while not await attend(asyncio.to_thread(self.watch.path.is_dir)):
             self._say_problem(f"the watched folder {self.watch.path} does not exist: mkdir -p '{self.watch.path}'")
             self.scanned.set()
             await asyncio.sleep(RETRY_SECONDS)
@@ -85,7 +86,7 @@ class FolderTrigger:
         with self._observed() as observing:
             await self._scan()
             await self._once()
-            while await asyncio.to_thread(observing):
+            while await attend(asyncio.to_thread(observing)):
                 await self._once()
 
     async def _once(self) -> None:
@@ -120,7 +121,7 @@ class FolderTrigger:
         unreadable: list[Path] = []
         began = time.monotonic()
         try:
-            found = await asyncio.to_thread(lambda: list(self._selection.walk(unreadable)))
+            found = await attend(asyncio.to_thread(lambda: list(self._selection.walk(unreadable))))
         except OSError as broken:
             self._say_problem(f"cannot list {self.watch.path}: {broken.strerror}")
             found = None
@@ -147,8 +148,10 @@ class FolderTrigger:
     async def _look_at(self, hints: Iterable[str]) -> None:
         """Look at the files that hints named; a folder that was named is a reason to scan."""
         paths = [Path(name) for name in hints]
-        looked = await asyncio.to_thread(
-            lambda: [(path, sighting := look(path), sighting is None and path.is_dir()) for path in paths]
+        looked = await attend(
+            asyncio.to_thread(
+                lambda: [(path, sighting := look(path), sighting is None and path.is_dir()) for path in paths]
+            )
         )
         found, missing = [], []
         for path, sighting, is_folder in looked:
@@ -180,7 +183,7 @@ class FolderTrigger:
         through = bool(settled) or not first_files
         size = BATCH if self.watch.per == "file" else bundles.MOST_FILES
         for start in range(0, len(settled), size):
-            taken, again = await asyncio.to_thread(self._inspect, settled[start : start + size])
+            taken, again = await attend(asyncio.to_thread(self._inspect, settled[start : start + size]))
             self._observe(again)
             if taken and not await self._hand_on(taken):
                 through = False

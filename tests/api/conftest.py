@@ -67,6 +67,9 @@ class ScriptedDaemon:
     async def rerun_stale(self) -> list[int]:
         return [7]
 
+    async def read_again(self) -> list[str]:
+        return ["watch"]
+
     async def load_model(self, name: str) -> None:
         if name not in MODELS:
             raise NotFound(f"there is no model `{name}`", hint="agentd model list")
@@ -87,7 +90,7 @@ async def socket_path(paths: Paths, daemon: ScriptedDaemon) -> AsyncIterator[Pat
         return {"pid": 1, "models": MODELS}
 
     with bound_socket(paths.socket) as sock:
-        server = Server(create_app(daemon, report))
+        server = Server(create_app(daemon, report, daemon.read_again))
         serving = asyncio.create_task(server.serve([sock]))
         await wait_until(lambda: server.started)
         yield paths.socket

@@ -171,7 +171,7 @@ async def test_a_search_that_fails_brings_the_model_back(
 
 async def test_a_choice_is_there_again_after_a_restart(agent: Agent, tuner: ScriptedTuner) -> None:
     agent.config.models["main"] = ModelSettings()
-    await agent.identify_models()
+    await agent.open()
     starter = agent.identities["main"]
     await agent.store.write(choices.put, make_choice(sha256=starter, machine=machine_name()))
     agent.paths.config.write_text("models: {main: {path: starter}}")

@@ -165,5 +165,5 @@ def test_processes_that_open_a_new_home_at_once_make_one_schema(tmp_path: Path) 
             ("0003_choices",),
             ("0004_logs",),
             ("0005_folders",),
-                ("0006_service",),
+            ("0006_service",),
         ]
