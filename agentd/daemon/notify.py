@@ -48,21 +48,24 @@ class ServiceManager:
         """Whether there is anybody to tell."""
         return bool(self._address)
 
-    def say(self, **values: str | int) -> None:
-        """Send a state; a service manager that is gone is no fault of ours."""
+    def say(self, **values: str | int) -> bool:
+        """Send a state, and whether it was taken: one that is gone or does not listen is no fault of ours."""
         if not self._address:
-            return
+            return False
         told = "\n".join(f"{key}={_one_line(value)}" for key, value in values.items())
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.setblocking(False)  # its queue may be full
             try:
                 sock.sendto(told.encode(), self._address)
             except OSError as broken:
                 log.debug("the service manager cannot be told: %s", broken)
+                return False
+        return True
 
-    def say_ready(self) -> None:
-        """The start is through."""
-        self._ready = True
-        self.say(READY=1)
+    def say_ready(self) -> bool:
+        """The start is through; whether that was taken."""
+        self._ready = self.say(READY=1)
+        return self._ready
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
@@ -83,14 +86,12 @@ async def keep_told(manager: ServiceManager, look: Callable[[], Awaitable[Outloo
     while True:
         tick()
         outlook = await look()
-        if outlook.told != said:
-            manager.say(STATUS=outlook.told)
+        if outlook.told != said and manager.say(STATUS=outlook.told):
             said = outlook.told
         if outlook.alive:
             manager.say(WATCHDOG=1)
         if outlook.ready and not ready:
-            ready = True
-            manager.say_ready()
+            ready = manager.say_ready()
         elif not ready:
             manager.say(EXTEND_TIMEOUT_USEC=int(EXTEND_SECONDS * 1e6))
         await asyncio.sleep(pause if ready else LOOK_SECONDS)

@@ -39,6 +39,8 @@ class Daemon:
         self.home = home
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}  # beside our own
+        self.options: tuple[str, ...] = ()  # of `agentd start`
         self._said = 0  # length of the log when this daemon was started
         home.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,8 @@ class Daemon:
         self._said = len(self.log)
         with (self.home / "test.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agentd", "start"],
-                env=os.environ | {"AGENTD_HOME": str(self.home)},
+                [sys.executable, "-m", "agentd", "start", *self.options],
+                env=os.environ | {"AGENTD_HOME": str(self.home)} | self.environment,
                 stdout=log,
                 stderr=log,
             )

@@ -1,10 +1,12 @@
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from agentd.daemon import duty
-from agentd.daemon.duty import Duty, supervise
+from agentd.daemon.duty import Duties, Duty, supervise
+from agentd.ticks import tick
 from tests.waiting import wait_until
 
 
@@ -63,3 +65,58 @@ async def test_one_failing_duty_does_not_disturb_another() -> None:
     assert {type(ended) for ended in await asyncio.gather(*tasks, return_exceptions=True)} == {
         asyncio.CancelledError
     }
+
+
+async def test_a_duty_that_gives_no_sign_of_life_is_stuck_until_it_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = asyncio.Event()
+
+    async def run() -> None:
+        await go_on.wait()
+        while True:
+            tick()
+            await asyncio.sleep(0)
+
+    duties = Duties()
+    duties.start("watch", run)
+    (one,) = duties
+    assert not one.stuck
+    monkeypatch.setattr(duty, "STUCK_SECONDS", 0.1)
+    await wait_until(lambda: one.stuck)
+    go_on.set()
+    await wait_until(lambda: not one.stuck)
+    await duties.end()
+
+
+async def test_a_duty_that_has_ended_by_itself_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        return
+
+    duties = Duties()
+    duties.start("once", run)
+    (one,) = duties
+    await wait_until(lambda: one.ended)
+    assert one.silence == 0.0
+    await duties.end()
+
+
+async def test_duties_are_ended_by_their_keys_and_started_once_each() -> None:
+    started: list[str] = []
+
+    def waiting(name: str) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            started.append(name)
+            await asyncio.Event().wait()
+
+        return run
+
+    duties = Duties()
+    for name in ("a", "b", "a"):
+        duties.start(name, waiting(name), f"duty {name}")
+    await wait_until(lambda: len(started) == 2)
+    assert [each.name for each in duties] == ["duty a", "duty b"]
+    await duties.end(["a", "unknown"])
+    duties.start("a", waiting("a"))
+    await wait_until(lambda: started == ["a", "b", "a"])
+    assert [each.name for each in duties] == ["duty b", "a"]
+    await duties.end()
+    assert list(duties) == []

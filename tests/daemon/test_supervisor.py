@@ -8,8 +8,8 @@ import pytest
 
 from agentd.daemon.agent import now, open_agent
 from agentd.daemon.lock import running_pid
-from agentd.daemon.supervisor import run_daemon
-from agentd.errors import AlreadyRunning
+from agentd.daemon.supervisor import Supervisor, run_daemon
+from agentd.errors import AlreadyRunning, ModelUnavailable
 from agentd.paths import Paths
 from agentd.records import Event
 from agentd.store import queue
@@ -44,3 +44,30 @@ async def test_a_daemon_makes_its_views_frees_dead_jobs_and_ends_on_sigterm(path
     assert connection.execute("SELECT count(*) FROM view_note_tagging").fetchone() == (0,)
     assert connection.execute("SELECT attempts, reason FROM jobs").fetchall() == [(1, "vanished")] * 2
     connection.close()
+
+
+async def test_a_stuck_duty_silences_the_watchdog_and_is_named(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths.config.write_text("models: {main: {path: fake}}\nvocabularies: {tags: [garden]}\n")
+    async with open_agent(paths) as agent:
+        supervisor = Supervisor(agent)
+        assert (await supervisor._outlook()).told == "starting: model main is loading"
+        supervisor._upkeep.start("wait for ever", asyncio.Event().wait)  # type: ignore[arg-type]
+        assert (await supervisor._outlook()).alive
+        monkeypatch.setattr("agentd.daemon.duty.STUCK_SECONDS", -1.0)
+        assert not (await supervisor._outlook()).alive
+        assert "duty wait for ever gave no sign of life" in caplog.text
+        await supervisor._upkeep.end()
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_and_not_waited_for(paths: Paths) -> None:
+    paths.config.write_text("models: {main: {path: /nowhere.gguf}}\nvocabularies: {tags: [garden]}\n")
+    async with open_agent(paths) as agent:
+        supervisor = Supervisor(agent)
+        agent.engines["main"].error = ModelUnavailable("there is no file /nowhere.gguf")
+        outlook = await supervisor._outlook()
+    assert (outlook.ready, outlook.told) == (
+        True,
+        "model main: there is no file /nowhere.gguf; nothing to do",
+    )
