@@ -1,0 +1,294 @@
+"""Hours of everything at once on one daemon that must neither grow nor lose: `python -m tests.soak.mixed_load`.
+
+Files are written and edited, a log grows and is rotated, questions are asked, the config is read again and again
+with folders that come and go, and the children of the engine and of the logs are killed. What was done stands in a
+ledger outside; at the end every content must have one result, every line must be counted once, and the supervisor
+must be as large as it was. The model is the fake one: it is the daemon that is looked at.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agentd.cli.client import DaemonClient
+from agentd.errors import AgentdError
+from agentd.paths import find_paths
+from tests.acceptance.daemon import Daemon
+from tests.soak.ledger import Ledger
+from tests.soak.vitals import MIB, Vitals
+from tests.waiting import wait_for
+
+FILES = 200  # names, written to again and again: what is known of a folder grows with its names
+EDIT_SECONDS = 0.4
+LOG_SECONDS, LOG_LINES = 0.5, 40
+ROTATE_SECONDS = 47.0
+ASK_SECONDS = 3.0
+RELOAD_SECONDS = 11.0
+CRASH_SECONDS = 31.0
+SAMPLE_SECONDS = 2.0
+SETTLE_SECONDS = 180.0  # that the queue may take to run dry at the end
+
+CONFIG = """\
+models:
+  main: {{path: fake}}
+watch:
+  - {{path: "{notes}", task: note-tagging, settle: 100ms}}
+{more}
+logs:
+  - {{path: "{log}", start: beginning, calls_per_hour: 60, news: {{warm_up: 1m}}}}
+vocabularies:
+  tags: [python, garden, kitchen]
+"""
+MORE = '  - {{path: "{other}", task: summarise, settle: 100ms, existing: process}}'
+MESSAGES = (
+    "INFO request {n} took {ms} ms",
+    "WARNING queue of worker {n} is full",
+    "ERROR cannot reach 10.0.0.{n}: connection refused",
+    "INFO user {n} logged in",
+)
+
+
+@dataclass(slots=True)
+class Load:
+    """One run: a daemon, its load and what is known of both."""
+
+    daemon: Daemon
+    ledger: Ledger
+    chance: random.Random
+    vitals: dict[str, Vitals]
+    stop: threading.Event
+    counts: Counter[str]
+    broken: list[Exception]
+
+    @property
+    def log(self) -> Path:
+        return self.daemon.home.parent / "app.log"
+
+    @property
+    def other(self) -> Path:
+        return self.daemon.home.parent / "other"
+
+    def client(self, seconds: float = 120.0) -> DaemonClient:
+        return DaemonClient(find_paths(), seconds)
+
+    def configure(self, *, more: bool) -> None:
+        added = MORE.format(other=self.other) if more else ""
+        text = CONFIG.format(notes=self.daemon.folder, log=self.log, more=added)
+        part = self.daemon.home / "config.yaml.part"
+        part.write_text(text)
+        part.rename(self.daemon.home / "config.yaml")
+
+    # What the load is made of: each is called again and again by a thread of its own.
+
+    def edit(self) -> None:
+        """Give a file another content, once the last one has its result: what is edited sooner may be skipped."""
+        path = self.daemon.folder / f"note-{self.chance.randrange(FILES)}.md"
+        number = self.counts["contents"] + 1
+        raw = f"# Note {number}\n\nThe {number}th note tells of pears and of python.\n".encode()
+        self.ledger.note_content(path, raw)
+        path.write_bytes(raw)
+        self.counts["contents"] = number
+        wait_for(lambda: self.done_with(path, raw) or self.stop.is_set(), 120, f"a result for {path}")
+
+    def done_with(self, path: Path, raw: bytes) -> bool:
+        import hashlib
+
+        content = hashlib.sha256(raw).hexdigest()
+        sql = "SELECT 1 FROM results WHERE source = ? AND content = ?"
+        return bool(self.daemon.query(sql, [str(path), content]))
+
+    def write_log(self) -> None:
+        lines = [
+            f"2026-05-04 03:02:01 {self.chance.choice(MESSAGES)}".format(
+                n=self.chance.randrange(250), ms=self.chance.randrange(9999)
+            )
+            for _ in range(LOG_LINES)
+        ]
+        self.ledger.note_lines(len(lines))
+        with self.log.open("a") as file:
+            file.write("\n".join(lines) + "\n")
+        self.counts["lines"] += len(lines)
+
+    def rotate(self) -> None:
+        """Rename the log, as logrotate does; the one before it was read long ago and goes."""
+        old = self.log.with_suffix(".log.1")
+        self.log.rename(old)
+        self.log.touch()
+        self.counts["rotations"] += 1
+
+    def ask(self) -> None:
+        try:
+            for part in self.client().stream("/v1/ask", {"question": "What does the note tell of?"}):
+                self.counts["answers"] += part["type"] == "done"
+        except AgentdError as error:
+            # Its child was killed just then: a person is told so, and asks again.
+            self.counts[f"ask: {error.code}"] += 1
+
+    def reload(self) -> None:
+        self.configure(more=self.counts["reloads"] % 2 == 0)
+        if self.chance.random() < 0.5:
+            self.client().post("/v1/reload")
+        else:
+            os.kill(self.daemon.pid, signal.SIGHUP)
+        self.counts["reloads"] += 1
+
+    def crash(self) -> None:
+        children = psutil.Process(self.daemon.pid).children()
+        modules = ("agentd.engine.child", "agentd.logs.child", "agentd.readers.child")
+        found = [child for child in children if any(module in child.cmdline() for module in modules)]
+        if found:
+            victim = self.chance.choice(found)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+                self.counts["kills"] += 1
+
+    def sample(self) -> None:
+        self.vitals["supervisor"].sample(self.daemon.pid)
+
+    def repeatedly(self, work: Callable[[], None], seconds: float) -> threading.Thread:
+        def run() -> None:
+            try:
+                while not self.stop.wait(seconds * self.chance.uniform(0.5, 1.5)):
+                    work()
+            except Exception as error:  # noqa: BLE001 - told by the main thread
+                self.broken.append(error)
+                self.stop.set()
+
+        thread = threading.Thread(target=run, name=work.__name__)
+        thread.start()
+        return thread
+
+
+@contextlib.contextmanager
+def started(root: Path, seed: int) -> Iterator[Load]:
+    """A daemon in a home of its own, ready, and stopped afterwards."""
+    os.environ["AGENTD_HOME"] = str(root / "home")
+    daemon = Daemon(root / "home", root / "notes")
+    load = Load(
+        daemon,
+        Ledger(root / "ledger.jsonl"),
+        random.Random(seed),
+        {"supervisor": Vitals()},
+        threading.Event(),
+        Counter(),
+        [],
+    )
+    load.other.mkdir()
+    (load.other / "letter.md").write_text("# Letter\n\nThe pears are ripe.\n")
+    load.log.touch()
+    load.configure(more=False)
+    daemon.start()
+    try:
+        yield load
+    finally:
+        load.stop.set()
+        daemon.stop()
+
+
+def run(load: Load, seconds: float) -> dict[str, Any]:
+    """Load the daemon for so long, let it finish, and say how it was."""
+    threads = [
+        load.repeatedly(load.edit, EDIT_SECONDS),
+        load.repeatedly(load.write_log, LOG_SECONDS),
+        load.repeatedly(load.rotate, ROTATE_SECONDS),
+        load.repeatedly(load.ask, ASK_SECONDS),
+        load.repeatedly(load.reload, RELOAD_SECONDS),
+        load.repeatedly(load.crash, CRASH_SECONDS),
+        load.repeatedly(load.sample, SAMPLE_SECONDS),
+    ]
+    load.stop.wait(seconds)
+    load.stop.set()
+    for thread in threads:
+        thread.join(180)
+    if load.broken:
+        raise load.broken[0]
+    return settle(load)
+
+
+def settle(load: Load) -> dict[str, Any]:
+    """Wait until all is done, and hold it against the ledger."""
+    daemon, wanted = load.daemon, load.ledger.contents()
+
+    def missing() -> list[tuple[str, str]]:
+        sql = "SELECT source, content FROM results WHERE task = 'note-tagging'"
+        return sorted(set(wanted) - set(daemon.query(sql)))
+
+    def all_read() -> bool:
+        return sum(log["lines"] for log in daemon.status()["logs"]) >= load.ledger.lines()
+
+    with contextlib.suppress(AssertionError):  # the report says what is missing
+        wait_for(lambda: not missing() and all_read(), SETTLE_SECONDS)
+    twice = daemon.query(
+        "SELECT source, content, count(*) FROM results WHERE task = 'note-tagging' "
+        "GROUP BY source, content HAVING count(*) > 1"
+    )
+    vitals = load.vitals["supervisor"]
+    some = vitals.samples[:: max(len(vitals.samples) // 12, 1)]
+    return {
+        "load": dict(load.counts),
+        "contents": len(wanted),
+        "lost": missing(),
+        "twice": [row for row in twice if row[2] > wanted[row[:2]]],
+        "bad jobs": daemon.query(
+            "SELECT id, state, reason, error FROM jobs WHERE state IN ('failed', 'quarantined')"
+        ),
+        "lines": load.ledger.lines(),
+        "lines read": sum(log["lines"] for log in daemon.status()["logs"]),
+        "integrity": daemon.query("PRAGMA integrity_check")[0][0],
+        "samples": len(vitals.samples),
+        "anonymous MiB": [round(one.anonymous / MIB, 1) for one in some],
+        "MiB an hour": round(vitals.slope() / MIB, 2),
+        "descriptors gained": round(vitals.growth("descriptors"), 1),
+        "threads gained": round(vitals.growth("threads"), 1),
+        "duties started again": {
+            name: duty["restarts"] for name, duty in daemon.status()["duties"].items() if duty["restarts"]
+        },
+    }
+
+
+def problems(report: dict[str, Any], *, most_mib_an_hour: float | None = 2.0) -> list[str]:
+    """What of a report is not as it must be."""
+    found = [f"{key}: {report[key][:5]}" for key in ("lost", "twice", "bad jobs") if report[key]]
+    if report["lines"] != report["lines read"]:
+        found.append(f"{report['lines']} lines were written and {report['lines read']} counted")
+    if report["integrity"] != "ok":
+        found.append(f"integrity: {report['integrity']}")
+    if most_mib_an_hour is not None and report["MiB an hour"] >= most_mib_an_hour:
+        found.append(f"the supervisor grew by {report['MiB an hour']} MiB an hour")
+    found += [f"{key}: {report[key]}" for key in ("descriptors gained", "threads gained") if report[key] >= 3]
+    return found
+
+
+def main() -> int:
+    """Run for `--minutes` and print the report as JSON; 1 where something was not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    given = parser.parse_args()
+    print(f"SEED={given.seed}", file=sys.stderr)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="agentd-soak-") as folder, started(Path(folder), given.seed) as load:
+        report = run(load, given.minutes * 60)
+    print(json.dumps(report | {"minutes": round((time.monotonic() - began) / 60, 1)}, indent=2))
+    wrong = problems(report)
+    for problem in wrong:
+        print(f"not as it must be: {problem}", file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
