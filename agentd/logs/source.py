@@ -54,6 +54,7 @@ class LogSource:
         self._judged = 0.0  # when all patterns were last judged
         self._next_judging = 0.0
         self._unjudged = False
+        self._idle: Delta | None = None  # what was last learned from nothing being written
         self._follower: FileFollower | JournalFollower
         if settings.journald is None:
             self._follower = self._files(entries, saved.marks if saved else ())
@@ -80,8 +81,12 @@ class LogSource:
             yield self._delta(chunk)
         gone = self._follower.take_gone() if isinstance(self._follower, FileFollower) else []
         first, self._begun = not self._begun, True
-        if gone or first or self._is_due():
+        if gone or first:
             yield self._delta(gone=gone)
+        elif self._is_due() and (judged := self._delta()) != self._idle:
+            # What says nothing new is not committed: a log that stands still costs no write.
+            self._idle = judged
+            yield judged
 
     def close(self) -> None:
         """Close what is open."""
