@@ -110,6 +110,14 @@ class DutyShape(TypedDict):
     error: str | None  # why it was last started again
 
 
+class ProblemShape(TypedDict):
+    """Something of the daemon's that a person has to look at."""
+
+    key: str  # the same for as long as the trouble lasts
+    told: str  # what is wrong
+    hint: str  # the next command to type
+
+
 class WatchShape(TypedDict):
     """One watched folder."""
 
@@ -143,4 +151,5 @@ class StatusShape(TypedDict):
     backfills: list[BackfillShape]  # those that have not ended
     changes: dict[str, int]  # how many there are in each state that any is in
     duties: dict[str, DutyShape]
+    problems: list[ProblemShape]  # why the daemon is unwell; empty where it is well
     notices: list[str]  # what a person should know

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ log = logging.getLogger("agentd.daemon")
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 60.0
 STEADY_SECONDS = 60.0  # a duty that ran so long starts its backoff anew
+# A duty that failed so often within so many seconds is in trouble; less often, starting it again was enough.
+TROUBLE_FAILURES, TROUBLE_SECONDS = 3, 600.0
 STUCK_SECONDS = 120.0  # without a tick, which is twice the longest pause between two
 
 
@@ -23,6 +26,7 @@ class Duty:
     run: Callable[[], Awaitable[None]]
     restarts: int = 0
     error: str | None = None  # why it was last started again
+    failed: deque[float] = field(default_factory=lambda: deque(maxlen=TROUBLE_FAILURES))  # by `time.monotonic`
     ended: bool = False  # it returned by itself, and needs no ticks any more
     _ticked: float = field(default_factory=time.monotonic)
 
@@ -39,6 +43,10 @@ class Duty:
     def stuck(self) -> bool:
         """Whether it was silent for too long."""
         return self.silence > STUCK_SECONDS
+
+    def in_trouble(self, now: float) -> bool:
+        """Whether starting it again does not help; `now` is by `time.monotonic`."""
+        return len(self.failed) == TROUBLE_FAILURES and now - self.failed[0] <= TROUBLE_SECONDS
 
 
 class Duties:
@@ -86,6 +94,7 @@ async def supervise(duty: Duty) -> None:
                 if time.monotonic() - started > STEADY_SECONDS:
                     backoff = FIRST_BACKOFF
                 duty.restarts += 1
+                duty.failed.append(time.monotonic())
                 duty.error = f"{type(failure).__name__}: {failure}"
                 log.exception("duty %s failed; it starts again in %.1f s", duty.name, backoff)
             else:

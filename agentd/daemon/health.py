@@ -1,9 +1,12 @@
-"""How a running daemon is: what `agentd status` gets over the socket."""
+"""How a running daemon is: what `agentd status` gets over the socket, and whether the daemon is well."""
 
+import asyncio
 import importlib.metadata
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import cast
 
 import agentd
@@ -11,19 +14,51 @@ from agentd.api.shapes import job_shape
 from agentd.api.status_shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
 from agentd.daemon import backfill
 from agentd.daemon.agent import Agent
+from agentd.daemon.disks import read_disks
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
+from agentd.daemon.problems import Problem, Vitals, find_problems
 from agentd.daemon.report import count_shape, model_shape
+from agentd.daemon.settings import Config
 from agentd.engine.client import EngineClient
 from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
+from agentd.paths import Paths
 from agentd.records import JobState
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.triggers.folder import FolderTrigger
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
+
+
+async def problems(
+    agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger], follow: Follow
+) -> list[Problem]:
+    """What is wrong with a running daemon; nothing where it is well."""
+    # In a thread: a network file system may take its time.
+    disks = await asyncio.to_thread(read_disks, folders_of(agent.paths, agent.config))
+    vitals = Vitals(
+        duties=duties,
+        models={name: engine.error for name, engine in agent.engines.items() if engine.state == "failed"},
+        store=agent.store.broken,
+        disks=disks,
+        watches={
+            f"{watch.watch.path} → {watch.watch.task}": watch.problem or task_problem(agent, watch.watch.task)
+            for watch in watches
+        },
+        logs=follow.problems,
+    )
+    return find_problems(vitals, time.monotonic())
+
+
+def folders_of(paths: Paths, config: Config) -> Iterator[tuple[Path, str]]:
+    """The folders that have to have room, and what each of them is."""
+    yield paths.database.parent, "the database"
+    yield paths.models, "converted models"
+    for watch in config.watch:
+        yield watch.path, f"the watched folder {watch.path}"
 
 
 async def report(
@@ -60,6 +95,10 @@ async def report(
         "backfills": [await backfill.shape(agent, one) for one in await agent.store.read(backfills.unfinished)],
         "changes": {state.value: n for state, n in (await agent.store.read(changes.count_states)).items() if n},
         "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
+        "problems": [
+            {"key": one.key, "told": one.told, "hint": one.hint}
+            for one in await problems(agent, duties, watches, follow)
+        ],
         "notices": [*_notices(agent), *await _embedding(agent)],
     }
 

@@ -28,6 +28,7 @@ def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: flo
         "backfills": [],
         "changes": {},
         "duties": {},
+        "problems": [],
         "notices": [],
     }
 

@@ -91,6 +91,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.broken: StoreError | None = None  # why the last write failed; None where it did not
         self._stopping = threading.Event()
         self._db = self._retrying(lambda: connect(path))
         try:
@@ -113,7 +114,13 @@ class Store:
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation in a transaction of its own; raises `StoreBusy` or `StoreError`."""
-        return await self._submit(self._writer, lambda: self._write(operation, *args, **kwargs))
+        try:
+            written = await self._submit(self._writer, lambda: self._write(operation, *args, **kwargs))
+        except StoreError as broken:
+            self.broken = broken
+            raise
+        self.broken = None
+        return written
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation that only reads."""

@@ -29,6 +29,9 @@ async def test_a_duty_that_fails_is_started_again_and_says_why(caplog: pytest.Lo
         await asyncio.wait_for(supervise(failing), 30)
     assert (runs, failing.restarts, failing.error) == (4, 3, "ValueError: run 3")
     assert "ValueError: run 1" in caplog.text
+    third = failing.failed[-1]
+    assert failing.in_trouble(third), "three times is once too often"
+    assert not failing.in_trouble(failing.failed[0] + duty.TROUBLE_SECONDS + 1)
 
 
 async def test_each_failure_waits_longer_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ from agentd.api.status_shapes import ModelShape, StatusShape
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
-from agentd.daemon.health import report, usual_seconds
-from agentd.errors import ModelUnavailable
+from agentd.daemon.health import problems, report, usual_seconds
+from agentd.errors import ModelUnavailable, StoreError, Unreadable
 from agentd.model import Load
 from agentd.store import parts, queue, results
+from agentd.store.database import Database
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.settings import WatchSettings
 from tests.daemon.conftest import WriteNote
@@ -101,3 +102,31 @@ async def test_the_time_left_is_known_from_what_was_measured(agent: Agent, write
     assert await usual_seconds(agent, "note-tagging") == 3.0
     await agent.submit("note-tagging", [write_note(f"{n}.md", f"{n}") for n in range(5)], (), now())
     assert (await report(agent, [], [], Follow(agent)))["eta_seconds"] == pytest.approx(15.0)
+
+
+async def test_what_is_wrong_with_a_running_daemon_is_told_with_what_to_type(
+    agent: Agent, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    follow, watch = Follow(agent), make_watch(agent, tmp_path, "no-such-task")
+    assert [one.key for one in await problems(agent, [], [watch], follow)] == [f"watch {tmp_path} → no-such-task"]
+    engine.ready.clear()
+    assert await problems(agent, [], [], follow) == [], "a model that is still loading is no trouble"
+    engine.error = ModelUnavailable("cannot open the model")
+    follow.problems["journal"] = [Unreadable("cannot run journalctl")]
+    shape = await report(agent, [], [], follow)
+    check_shape(shape, StatusShape)
+    assert [one["key"] for one in shape["problems"]] == ["model main", "log journal"]
+
+
+async def test_a_write_that_failed_is_a_problem_until_one_succeeds(agent: Agent) -> None:
+    def fail(db: Database) -> None:
+        db.execute("INSERT INTO no_such_table VALUES (1)")
+
+    with pytest.raises(StoreError):
+        await agent.store.write(fail)
+    (found,) = await problems(agent, [], [], Follow(agent))
+    assert (found.key, "no_such_table" in found.told) == ("database", True)
+    await agent.store.read(queue.count_states)
+    assert await problems(agent, [], [], Follow(agent)) == [found], "that it can be read does not mend it"
+    await agent.store.write(queue.heartbeat, agent.owner, now())
+    assert await problems(agent, [], [], Follow(agent)) == []
