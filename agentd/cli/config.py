@@ -5,7 +5,7 @@ import click
 from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json
-from agentd.config import read_yaml
+from agentd.config import Place, read_yaml
 from agentd.daemon.agent import Agent
 from agentd.daemon.settings import Config, load_config
 from agentd.errors import NotFound, TaskError
@@ -46,13 +46,17 @@ def check() -> None:
     config = load_config(file)
     library = with_agent(_library)
     source = read_yaml(file.read_text("utf-8"), file)
-    tasks = [("watch", index, watch.task) for index, watch in enumerate(config.watch)]
-    tasks += [("logs", index, log.task) for index, log in enumerate(config.logs) if log.task is not None]
-    for section, index, task in tasks:
+    places: list[tuple[Place, str | None]] = [
+        *((("watch", index), watch.task) for index, watch in enumerate(config.watch)),
+        *((("logs", index), log.task) for index, log in enumerate(config.logs)),
+        *((("notify", "rules", index), rule.task) for index, rule in enumerate(config.notify.rules)),
+    ]
+    for place, task in places:
         try:
-            library.get(task)
+            if task is not None:
+                library.get(task)
         except TaskError as broken:
-            raise source.fail((section, index, "task"), str(broken)) from broken
+            raise source.fail((*place, "task"), str(broken)) from broken
     click.echo(f"ok      {file}")
 
 

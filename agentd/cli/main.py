@@ -30,6 +30,7 @@ COMMANDS = {
     "changes": ("changes", "See, apply, undo and refuse what results would do."),
     "backfill": ("backfill", "Let a task do files that are there already."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),
+    "notify": ("notify", "Try the places where people are told, and list what they were told."),
     "tasks": ("tasks", "List, show, check and test tasks; their vocabularies."),
     "model": ("model", "List, load and unload models."),
     "config": ("config", "Show and check the config."),

@@ -13,10 +13,11 @@ import agentd
 from agentd.api.shapes import job_shape
 from agentd.api.status_shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
 from agentd.daemon import backfill
-from agentd.daemon.agent import Agent
+from agentd.daemon.agent import Agent, now
 from agentd.daemon.disks import read_disks
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
+from agentd.daemon.notices import untold_problems
 from agentd.daemon.problems import Problem, Vitals, find_problems
 from agentd.daemon.report import count_shape, model_shape
 from agentd.daemon.settings import Config
@@ -99,7 +100,7 @@ async def report(
             {"key": one.key, "told": one.told, "hint": one.hint}
             for one in await problems(agent, duties, watches, follow)
         ],
-        "notices": [*_notices(agent), *await _embedding(agent)],
+        "notices": [*_notices(agent), *await _embedding(agent), *await untold_problems(agent, now())],
     }
 
 

@@ -3,8 +3,9 @@
 import itertools
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from agentd.actions.notify_settings import NotifySettings
 from agentd.actions.settings import ActionSettings
 from agentd.config import Section, read_yaml, validate
 from agentd.engine.settings import EMBEDDINGS, ModelSettings
@@ -25,6 +26,9 @@ class Config(Section):
     logs: tuple[LogSettings, ...] = Field((), description="Logs to follow.")
     actions: ActionSettings = Field(
         ActionSettings.model_construct(), description="What results may do outside their own folder."
+    )
+    notify: NotifySettings = Field(
+        NotifySettings.model_construct(), description="Who is told of what, beside what tasks do."
     )
     vocabularies: dict[str, Vocabulary] = Field(
         {}, description="Words that tasks may choose from, with a description each or as a plain list."
@@ -49,6 +53,14 @@ class Config(Section):
         if twice := [source for source in sources if sources.count(source) > 1]:
             raise ValueError(f"{twice[0]} is listed twice")
         return logs
+
+    @field_validator("notify")
+    @classmethod
+    def _places_lead_somewhere(cls, notify: NotifySettings, info: ValidationInfo) -> NotifySettings:
+        actions = info.data.get("actions")  # not there where it is itself broken
+        if actions and (missing := notify.missing(actions.webhooks, actions.commands)):
+            raise ValueError(missing)
+        return notify
 
     @field_validator("models")
     @classmethod

@@ -21,8 +21,10 @@ from agentd.daemon.backfill import find_files
 from agentd.daemon.bindings import Bindings
 from agentd.daemon.duty import Duties, Duty
 from agentd.daemon.follow import Follow
-from agentd.daemon.health import report, status_line, task_problem, usual_seconds
+from agentd.daemon.health import problems, report, status_line, task_problem, usual_seconds
+from agentd.daemon.notices import Notices
 from agentd.daemon.notify import Outlook, ServiceManager, keep_told
+from agentd.daemon.problems import Problem
 from agentd.daemon.reload import Reload
 from agentd.daemon.requests import Requests
 from agentd.daemon.signals import heeded
@@ -81,6 +83,7 @@ class Supervisor:
             self._upkeep.start("vocabularies", agent.follow_vocabularies)
             self._upkeep.start("find files of backfills", lambda: find_files(agent))
             self._upkeep.start("reload", self._reload.run)
+            self._upkeep.start("tell people", Notices(agent, self._problems).run)
             await self._start_missing()
             if self._manager.listens:
                 self._upkeep.start("tell the service manager", lambda: keep_told(self._manager, self._outlook))
@@ -192,6 +195,9 @@ class Supervisor:
 
     async def _report(self) -> StatusShape:
         return await report(self._agent, list(self._duties), list(self._watches.values()), self._follow)
+
+    async def _problems(self) -> list[Problem]:
+        return await problems(self._agent, list(self._duties), list(self._watches.values()), self._follow)
 
     async def _outlook(self) -> Outlook:
         """How the daemon is, for the service manager.

@@ -6,6 +6,8 @@ made are in use. `docs/database.md` shows the schema that all of them give.
 
 from sqlite_utils import Database, Migrations
 
+from agentd.store.notice_schema import NOTICES
+
 migrations = Migrations("agentd")
 
 _JOBS = """
@@ -365,5 +367,8 @@ def _fifth(db: Database) -> None:
 
 @migrations(name="0006_service")
 def _sixth(db: Database) -> None:
-    for statement in ("ALTER TABLE jobs ADD COLUMN origin TEXT /* the watch, log or schedule that noticed it */",):
+    for statement in (
+        "ALTER TABLE jobs ADD COLUMN origin TEXT /* the watch, log or schedule that noticed it */",
+        *NOTICES,
+    ):
         db.execute(statement)

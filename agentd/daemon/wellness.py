@@ -1,0 +1,31 @@
+"""When a problem of the daemon is worth telling, and when it is over: pure, with time passed in.
+
+What passes by itself within a minute is not told; what comes and goes is one problem until it stayed away for a
+while. What a problem is, `problems` knows.
+"""
+
+from collections.abc import Collection, Iterable
+
+LASTING_SECONDS = 60.0
+WELL_SECONDS = 600.0
+
+
+class Wellness:
+    """The problems of one daemon as they come and go; `now` is by a clock that only goes forward, in seconds."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = set(known)  # told, and not over
+        self._since: dict[str, float] = {}  # there now, by when it came
+        self._gone: dict[str, float] = {}  # known and not there now, by when it went
+
+    def look(self, keys: Iterable[str], now: float) -> tuple[set[str], set[str]]:
+        """The problems that are to be told now, and those that are over."""
+        there = set(keys)
+        self._since = {key: self._since.get(key, now) for key in there}
+        lasting = {key for key, since in self._since.items() if now - since >= LASTING_SECONDS}
+        begun = lasting - self._known
+        self._known |= begun
+        self._gone = {key: self._gone.get(key, now) for key in self._known - there}
+        over = {key for key, since in self._gone.items() if now - since >= WELL_SECONDS}
+        self._known -= over
+        return begun, over
