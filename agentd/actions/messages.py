@@ -6,8 +6,8 @@ goes is not known here.
 
 Shapes: `standard` is agentd's own. ntfy takes `topic`, `title`, `message` (at most 4,096 bytes), `priority` from 1
 to 5 and `tags` as JSON, posted to the root of its server (docs.ntfy.sh/publish, "Publish as JSON"). A webhook of
-Slack takes `text`, in which `&`, `<` and `>` begin what is more than words and are escaped (api.slack.com, "Message
-formatting"); Mattermost and others take the same.
+Slack takes `text`, in which `&`, `<` and `>` begin what is more than words and are escaped (api.slack.com,
+"Message formatting"); Mattermost and others take the same.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The tables and triggers of what people are told: a part of the schema's step that `migrations` makes it in.
 
-What happened is noted in `untold` by triggers, in the transaction in which it happens: whoever tells people of it may
-be dead then, and a clock that is set back hides nothing. Once released, this is never edited.
+What happened is noted in `untold` by triggers, in the transaction in which it happens: whoever tells people of it
+may be dead then, and a clock that is set back hides nothing. Once released, this is never edited.
 """
 
 NOTICES = (
