@@ -105,12 +105,12 @@ class Notices:
         try:
             await tell(place, notify, actions, compose(message), int(moment.timestamp()))
         except AgentdError as error:
-            await self._fail(message, _for_people(error, place), final=is_final(place, notify, error))
+            await self._fail(message, _for_people(error, place), moment, final=is_final(place, notify, error))
         except Exception as mistake:
             log.exception("telling %s met a mistake of agentd", place)
-            await self._fail(message, InternalError(f"{type(mistake).__name__}: {mistake}"), final=False)
+            await self._fail(message, InternalError(f"{type(mistake).__name__}: {mistake}"), moment, final=False)
         else:
-            await self._agent.store.write(notices.sent, message.id, now())
+            await self._agent.store.write(notices.sent, message.id, moment)
             log.info("told %s of %d things", place, len(message.notices))
 
     async def _next(self, place: str, moment: datetime) -> Message | None:
@@ -132,9 +132,9 @@ class Notices:
             return None
         return await store.write(notices.gather, place, moment)
 
-    async def _fail(self, message: Message, error: AgentdError, *, final: bool) -> None:
+    async def _fail(self, message: Message, error: AgentdError, moment: datetime, *, final: bool) -> None:
         chance = random.random()  # noqa: S311 - no secret
-        failed = await self._agent.store.write(notices.fail, message, error, now(), chance, final=final)
+        failed = await self._agent.store.write(notices.fail, message, error, moment, chance, final=final)
         ended = "given up" if failed.state == "failed" else f"tried again after {failed.not_before}"
         log.warning("%s could not be told (%s): %s", message.place, ended, error)
 
