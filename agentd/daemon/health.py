@@ -17,7 +17,7 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.disks import read_disks
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
-from agentd.daemon.notices import untold_problems
+from agentd.daemon.notices import unreachable_places
 from agentd.daemon.problems import Problem, Vitals, find_problems
 from agentd.daemon.report import count_shape, model_shape
 from agentd.daemon.settings import Config
@@ -100,7 +100,7 @@ async def report(
             {"key": one.key, "told": one.told, "hint": one.hint}
             for one in await problems(agent, duties, watches, follow)
         ],
-        "notices": [*_notices(agent), *await _embedding(agent), *await untold_problems(agent, now())],
+        "notices": [*_notices(agent), *await _embedding(agent), *await unreachable_places(agent, now())],
     }
 
 

@@ -146,7 +146,7 @@ def _for_people(error: AgentdError, place: str) -> AgentdError:
     return error
 
 
-async def untold_problems(agent: Agent, moment: datetime) -> list[str]:
+async def unreachable_places(agent: Agent, moment: datetime) -> list[str]:
     """The places that cannot be told, for the status."""
     failed = await agent.store.read(notices.given_up, moment - timedelta(days=7))
     return [

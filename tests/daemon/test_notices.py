@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentd.daemon.agent import Agent
-from agentd.daemon.notices import Notices, untold_problems
+from agentd.daemon.notices import Notices, unreachable_places
 from agentd.daemon.problems import Problem
 from agentd.daemon.settings import Config
 from agentd.store import findings, notices
@@ -139,7 +139,7 @@ async def test_a_refusal_is_given_up_and_shown_and_holds_nothing_up(agent: Agent
     receiver.status = 404
     await find(agent, 1)
     await look_and_tell(duty, NOW)
-    assert await untold_problems(agent, NOW) == [
+    assert await unreachable_places(agent, NOW) == [
         "phone could not be told, and that was given up: 127.0.0.1 answered 404, which is final; "
         "next: agentd notify test phone"
     ]
@@ -147,7 +147,7 @@ async def test_a_refusal_is_given_up_and_shown_and_holds_nothing_up(agent: Agent
     await find(agent, 2)
     await look_and_tell(duty, later(1))
     assert len(receiver.received) == 2
-    assert await untold_problems(agent, NOW) == []
+    assert await unreachable_places(agent, NOW) == []
 
 
 async def test_a_place_that_does_not_answer_keeps_no_other_waiting(
@@ -203,7 +203,7 @@ async def test_what_waits_for_a_place_that_is_gone_is_given_up(agent: Agent, rec
     await duty.look(NOW, 0.0)
     configure(agent, receiver.url, rules=[], to={})
     await look_and_tell(duty, later(60))
-    (told,) = await untold_problems(agent, NOW)
+    (told,) = await unreachable_places(agent, NOW)
     assert "the config has no place `phone` any more; next: agentd config path" in told
     assert receiver.received == []
 
