@@ -77,10 +77,12 @@ def test_a_quarantined_job_is_told_at_every_place(
     daemon = make_daemon()
     configure(daemon, receiver)
     start(daemon)
-    daemon.child.suspend()
+    held = daemon.child
+    held.suspend()
     daemon.write("pears.md", "# Pears\n\n" + "Prune the pear tree in February, before the sap rises.\n" * 20)
     wait_for(lambda: daemon.counts().get("running"), what="a job in hand")
     daemon.kill()
+    held.resume()  # which ends it
     connection = sqlite3.connect(daemon.database, timeout=30)
     connection.execute("UPDATE jobs SET crashes = 2")  # as if the engine had crashed twice under it
     connection.commit()
