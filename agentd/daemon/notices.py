@@ -22,6 +22,7 @@ from agentd.daemon.wellness import Wellness
 from agentd.errors import AgentdError, ChangeError, InternalError
 from agentd.store import notices, retry
 from agentd.store.notices import Message
+from agentd.ticks import tick
 
 log = logging.getLogger("agentd.notify")
 
@@ -44,6 +45,7 @@ class Notices:
         """Look and tell, until cancelled."""
         try:
             while True:
+                tick()
                 await self.look(now(), time.monotonic())
                 await self._tell_all()
                 await asyncio.sleep(LOOK_SECONDS)

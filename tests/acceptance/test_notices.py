@@ -186,6 +186,22 @@ def test_what_was_there_before_anybody_was_to_be_told_is_not_told(
     assert refs(receiver) == [2]
 
 
+def test_rules_that_come_with_a_reload_are_followed_from_then_on(
+    make_daemon: MakeDaemon, receiver: Receiver
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    fail_a_job(daemon, "a.md")
+    wait_for(lambda: daemon.counts().get("failed") == 1, what="a failed job")
+    configure(daemon, receiver)
+    assert daemon.agentd("reload").returncode == 0
+    wait_for(lambda: len(daemon.query("SELECT 1 FROM notice_rules")) == 3, what="a look with the new rules")
+    fail_a_job(daemon, "b.md")
+    wait_for(lambda: receiver.received, what="the new one told")
+    daemon.stop()
+    assert refs(receiver) == [2]
+
+
 def test_a_place_that_refuses_is_shown_in_the_status(make_daemon: MakeDaemon, receiver: Receiver) -> None:
     daemon = make_daemon()
     configure(daemon, receiver)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,8 @@ def configure(agent: Agent, url: str, **notify: Any) -> None:
     """Give the agent another config, as a reload would."""
     given = {"rules": RULES, "to": {"phone": {"webhook": "hook"}}, "group": "0s", **notify}
     actions = {"webhooks": {"hook": {"url": url, "timeout": "5s"}}}
-    agent.config = Config.model_validate(
-        {"models": {"main": {"path": "fake"}}, "actions": actions, "notify": given}
-    )
+    text = {"models": {"main": {"path": "fake"}}, "actions": actions, "notify": given}
+    agent.bound = replace(agent.bound, config=Config.model_validate(text))
 
 
 async def well() -> Sequence[Problem]:
