@@ -18,7 +18,7 @@ from agentd.store import findings, queue, results
 from agentd.store.database import Database
 from agentd.store.notices import Notice, Untold
 
-_JOB_SEVERITIES = {"quarantined": "error", "failed": "warning"}
+_ENDED = {"quarantined": ("error", "is quarantined"), "failed": ("warning", "has failed")}
 _PATH = 120  # characters of a path, from its end
 _GIST = 160  # of a pattern
 
@@ -79,12 +79,13 @@ def _job(db: Database, about: str, ref: int, rules: Sequence[NotifyRule]) -> Ite
     job = queue.get(db, ref)
     if job.state is not JobState(about):  # somebody took it up again
         return
+    severity, ended = _ENDED[about]
     where = f"files in {_tail(str(folder_of(job.source)))}" if is_bundle(job.source) else _tail(job.source)
     text = f"{job.task} on {where}: {line(job.error or 'no word')}\nnext: agentd jobs show {ref}"
     for rule in rules:
         if rule.task in (None, job.task):
             # A job that a person tries again may end so again.
-            yield rule, f"job {ref} {job.finished}", _JOB_SEVERITIES[about], f"job {ref} is {about}", text
+            yield rule, f"job {ref} {job.finished}", severity, f"job {ref} {ended}", text
 
 
 def _digest(db: Database, ref: int, rules: Sequence[NotifyRule]) -> Iterator[_Told]:

@@ -19,9 +19,10 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.noticed import notices_of, notices_of_problem
 from agentd.daemon.problems import Problem
 from agentd.daemon.wellness import Wellness
-from agentd.errors import AgentdError, ChangeError, InternalError
+from agentd.errors import AgentdError, ChangeError, InternalError, StoreError
+from agentd.records import timestamp
 from agentd.store import notices, retry
-from agentd.store.notices import Message
+from agentd.store.notices import Message, Notice
 from agentd.ticks import tick
 
 log = logging.getLogger("agentd.notify")
@@ -40,13 +41,16 @@ class Notices:
         self._telling: dict[str, asyncio.Task[None]] = {}  # by place
         self._wellness: Wellness | None = None
         self._asked = float("-inf")  # when the daemon was last asked how it is
+        self._told = set[int]()  # messages that were told and could not be noted so
 
     async def run(self) -> None:
         """Look and tell, until cancelled."""
         try:
             while True:
                 tick()
-                await self.look(now(), time.monotonic())
+                # First, since what is wrong may be the database.
+                await self.look_at_self(now(), time.monotonic())
+                await self.look(now())
                 await self._tell_all()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
@@ -57,8 +61,8 @@ class Notices:
                     task.cancel()
             self._telling.clear()
 
-    async def look(self, moment: datetime, clock: float) -> None:
-        """Keep what people are to be told of what happened; `clock` is by `time.monotonic`."""
+    async def look(self, moment: datetime) -> None:
+        """Keep what people are to be told of what happened."""
         store, rules = self._agent.store, self._agent.config.notify.rules
         abouts = {rule.about for rule in rules}
         if await store.read(notices.configured) != abouts:
@@ -66,28 +70,48 @@ class Notices:
         while rows := await store.read(notices.untold, BATCH):
             new = await store.read(notices_of, rules, rows, moment)
             await store.write(notices.record, rows[-1].id, new)
-        if clock - self._asked >= PROBLEM_SECONDS:
-            self._asked = clock
-            await self._look_at_self(moment, clock)
 
-    async def _look_at_self(self, moment: datetime, clock: float) -> None:
+    async def look_at_self(self, moment: datetime, clock: float) -> None:
+        """Keep what people are to be told of the daemon itself; `clock` is by `time.monotonic`."""
         store, rules = self._agent.store, self._agent.config.notify.rules
         if not any(rule.about == "unwell" for rule in rules):
             self._wellness = None
             return
+        if clock - self._asked < PROBLEM_SECONDS:
+            return
+        self._asked = clock
         if self._wellness is None:
             self._wellness = Wellness(await store.read(notices.problems))
         there = {problem.key: problem for problem in await self._problems()}
         begun, over = self._wellness.look(there, clock)
-        try:
-            if begun:
-                new = {key: notices_of_problem(rules, there[key], moment) for key in begun}
+        if begun:
+            new = {key: notices_of_problem(rules, there[key], moment) for key in begun}
+            try:
                 await store.write(notices.begin_problems, new, moment)
-            if over:
-                await store.write(notices.end_problems, over)
-        except BaseException:
-            self._wellness = None  # what it knows was not kept
-            raise
+            except StoreError as broken:
+                if self._is_quiet(moment):
+                    return
+                log.warning("what is wrong is told and cannot be kept: %s", broken)
+                await self._tell_unkept([one for told in new.values() for one in told], moment)
+            self._wellness.begin(begun)
+        if over:
+            await store.write(notices.end_problems, over)
+            self._wellness.end(over)
+
+    async def _tell_unkept(self, told: Sequence[Notice], moment: datetime) -> None:
+        """Tell what the database cannot keep, such as that it cannot: once, as long as this daemon lives."""
+        notify, actions, stamp = self._agent.config.notify, self._agent.config.actions, timestamp(moment)
+        for place in dict.fromkeys(one.place for one in told):
+            mine = tuple(one for one in told if one.place == place)
+            message = Message(0, place, "sending", stamp, 0, stamp, None, None, None, mine)
+            try:
+                await tell(place, notify, actions, compose(message), int(moment.timestamp()))
+            except AgentdError as error:
+                log.warning("%s could not be told that agentd is unwell: %s", place, error)
+
+    def _is_quiet(self, moment: datetime) -> bool:
+        hours = self._agent.config.notify.quiet_hours
+        return hours is not None and quiet_until(hours, moment) is not None
 
     async def _tell_all(self) -> None:
         for place, task in list(self._telling.items()):
@@ -105,14 +129,17 @@ class Notices:
             return
         notify, actions = self._agent.config.notify, self._agent.config.actions
         try:
-            await tell(place, notify, actions, compose(message), int(moment.timestamp()))
+            if message.id not in self._told:
+                await tell(place, notify, actions, compose(message), int(moment.timestamp()))
         except AgentdError as error:
             await self._fail(message, _for_people(error, place), moment, final=is_final(place, notify, error))
         except Exception as mistake:
             log.exception("telling %s met a mistake of agentd", place)
             await self._fail(message, InternalError(f"{type(mistake).__name__}: {mistake}"), moment, final=False)
         else:
+            self._told.add(message.id)
             await self._agent.store.write(notices.sent, message.id, moment)
+            self._told.discard(message.id)
             log.info("told %s of %d things", place, len(message.notices))
 
     async def _next(self, place: str, moment: datetime) -> Message | None:
@@ -120,7 +147,7 @@ class Notices:
         store, settings = self._agent.store, self._agent.config.notify
         message = await store.read(notices.unsent, place)
         if message is not None:
-            if settings.quiet_hours and quiet_until(settings.quiet_hours, moment):
+            if self._is_quiet(moment):
                 return None
             wait = (datetime.fromisoformat(message.not_before) - moment).total_seconds()
             # More than the longest wait is a clock that was set back.

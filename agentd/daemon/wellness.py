@@ -19,13 +19,18 @@ class Wellness:
         self._gone: dict[str, float] = {}  # known and not there now, by when it went
 
     def look(self, keys: Iterable[str], now: float) -> tuple[set[str], set[str]]:
-        """The problems that are to be told now, and those that are over."""
+        """The problems that are to be told now, and those that are over: the same ones until that was done."""
         there = set(keys)
         self._since = {key: self._since.get(key, now) for key in there}
-        lasting = {key for key, since in self._since.items() if now - since >= LASTING_SECONDS}
-        begun = lasting - self._known
-        self._known |= begun
         self._gone = {key: self._gone.get(key, now) for key in self._known - there}
+        lasting = {key for key, since in self._since.items() if now - since >= LASTING_SECONDS}
         over = {key for key, since in self._gone.items() if now - since >= WELL_SECONDS}
-        self._known -= over
-        return begun, over
+        return lasting - self._known, over
+
+    def begin(self, keys: Collection[str]) -> None:
+        """These are told now."""
+        self._known |= set(keys)
+
+    def end(self, keys: Collection[str]) -> None:
+        """These are over, and told when they come again."""
+        self._known -= set(keys)

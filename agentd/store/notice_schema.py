@@ -27,7 +27,7 @@ CREATE TABLE notice_messages (
   hint TEXT
 ) STRICT
 """,
-    "CREATE INDEX notice_messages_by_place ON notice_messages (place, state, id)",
+    "CREATE INDEX notice_messages_by_state ON notice_messages (state, place, ended)",
     """
 CREATE TABLE notices (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -90,7 +90,7 @@ async def test_jobs_that_ended_badly_are_told_by_how_they_ended_and_by_task(agen
     job = await agent.store.read(queue.get, 1)
     assert job.state is JobState.FAILED
     assert one.key == f"job 1 {job.finished}"
-    assert one.title == "job 1 is failed"
+    assert one.title == "job 1 has failed"
     assert one.text == "tag on /notes/a .md: nothing in <it>[31m\nnext: agentd jobs show 1"
 
 

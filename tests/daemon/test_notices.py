@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from agentd.daemon.agent import Agent
 from agentd.daemon.notices import Notices, unreachable_places
 from agentd.daemon.problems import Problem
 from agentd.daemon.settings import Config
+from agentd.errors import StoreBusy
 from agentd.store import findings, notices
 from tests.making import NOW, later
 from tests.receiving import Program, Receiver
@@ -47,7 +49,8 @@ async def find(agent: Agent, *numbers: int) -> None:
 
 
 async def look_and_tell(duty: Notices, moment: datetime, clock: float = 0.0) -> None:
-    await duty.look(moment, clock)
+    await duty.look_at_self(moment, clock)
+    await duty.look(moment)
     await duty.tell("phone", moment)
 
 
@@ -115,7 +118,7 @@ async def test_a_server_that_fails_is_tried_again_with_the_same_message(agent: A
     await find(agent, 1)
     await look_and_tell(duty, NOW)
     await find(agent, 2)
-    await duty.look(NOW, 0.0)
+    await duty.look(NOW)
     message = await agent.store.read(notices.unsent, "phone")
     assert message is not None
     assert (message.attempts, message.error) == (1, "127.0.0.1 answered 503")
@@ -200,7 +203,7 @@ async def test_what_waits_for_a_place_that_is_gone_is_given_up(agent: Agent, rec
     duty = Notices(agent, well)
     await look_and_tell(duty, NOW)
     await find(agent, 1)
-    await duty.look(NOW, 0.0)
+    await duty.look(NOW)
     configure(agent, receiver.url, rules=[], to={})
     await look_and_tell(duty, later(60))
     (told,) = await unreachable_places(agent, NOW)
@@ -249,4 +252,55 @@ async def test_a_stop_lets_what_is_being_told_come_to_its_end(
         await wait_until(lambda: receiver.received)
         task.cancel()
         receiver.answer()
+    assert await agent.store.read(notices.waiting_places) == []
+
+
+@contextlib.contextmanager
+def locked(agent: Agent) -> Iterator[None]:
+    """Another program holds the database, and nobody waits for it."""
+    holder = sqlite3.connect(agent.store.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    yield
+    holder.execute("ROLLBACK")
+    holder.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentd.store.database.BUSY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_that_the_database_cannot_be_written_is_told_once_all_the_same(
+    agent: Agent, receiver: Receiver
+) -> None:
+    configure(agent, receiver.url)
+
+    async def problems() -> Sequence[Problem]:
+        return [Problem("database", "what was last to be written could not be", "df -h")]
+
+    duty = Notices(agent, problems)
+    await look_and_tell(duty, NOW)
+    with locked(agent):
+        for second in range(10, 100, 10):
+            await duty.look_at_self(later(second), second)
+        assert titles(receiver) == ["agentd is unwell"]
+    await look_and_tell(duty, later(100), 100)
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_told_and_could_not_be_noted_is_not_told_again(agent: Agent, receiver: Receiver) -> None:
+    configure(agent, receiver.url)
+    duty = Notices(agent, well)
+    await look_and_tell(duty, NOW)
+    await find(agent, 1)
+    await duty.look(NOW)
+    assert await agent.store.write(notices.gather, "phone", NOW)
+    with locked(agent):
+        for _ in range(3):
+            with pytest.raises(StoreBusy):
+                await duty.tell("phone", NOW)
+    await duty.tell("phone", NOW)
+    assert len(receiver.received) == 1
     assert await agent.store.read(notices.waiting_places) == []
