@@ -100,7 +100,8 @@ def _said(output: dict[str, Any]) -> str:
     """A result in lines: the words alone where there is one property, or each property with its name."""
     if len(output) == 1:
         return _value(next(iter(output.values())))
-    return "\n".join(f"{name}: {_value(value)}" for name, value in output.items())
+    parts = ((name, _value(value), "\n" if isinstance(value, list) else " ") for name, value in output.items())
+    return "\n".join(f"{name}:{gap}{said}" for name, said, gap in parts)
 
 
 def _value(value: Any) -> str:
@@ -108,7 +109,9 @@ def _value(value: Any) -> str:
         case str():
             return lines(value)
         case list():
-            return "".join(f"\n• {line(one if isinstance(one, str) else json.dumps(one))}" for one in value)
+            return "\n".join(f"• {_value(one)}" for one in value)
+        case dict():
+            return line("; ".join(_value(one) for one in value.values()))
     return line(json.dumps(value, ensure_ascii=False))
 
 

@@ -1,6 +1,7 @@
 """A real daemon tells people, and tells each thing once, whenever it is killed."""
 
 import os
+import random
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -168,6 +169,32 @@ def test_a_daemon_that_is_killed_while_it_tells_tells_it_again_with_the_same_id(
     first, second = receiver.received
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
+
+
+def test_ten_kills_lose_nothing_and_tell_nothing_under_two_ids(
+    make_daemon: MakeDaemon, receiver: Receiver, rng: random.Random
+) -> None:
+    daemon = make_daemon()
+    configure(daemon, receiver)
+    start(daemon)
+    for life in range(10):
+        for number in range(rng.randrange(1, 6)):
+            fail_a_job(daemon, f"{life}-{number}.md")
+        looks = rng.randrange(200)
+        wait_for(lambda: daemon.counts().get("failed"), what="a failed job")
+        for _ in range(looks):
+            daemon.counts()
+        assert daemon.kill() == -signal.SIGKILL
+        daemon.start(ready=False)
+    files = len(list(daemon.folder.iterdir()))
+    wait_for(lambda: len(set(refs(receiver))) == files, 60, "all of them told")
+    wait_for(lambda: not daemon.query("SELECT 1 FROM notice_messages WHERE state = 'sending'"), what="all noted")
+    daemon.stop()
+    told = {got.headers["webhook-id"]: got.body for got in receiver.received}
+    assert all(told[got.headers["webhook-id"]] == got.body for got in receiver.received)
+    once = [one["ref"] for body in told.values() for one in body["notices"]]
+    assert sorted(once) == sorted(set(once))
+    assert len(once) == files
 
 
 def test_what_was_there_before_anybody_was_to_be_told_is_not_told(

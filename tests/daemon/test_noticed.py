@@ -111,12 +111,14 @@ async def test_a_digest_is_told_with_its_words(agent: Agent) -> None:
     await complete(
         agent, "stdin:1", {"summary": "Two files came.\n\n[All](https://x.example/?q) is well."}, **origin
     )
-    await complete(agent, "stdin:2", {"title": "Monday", "points": ["one", "two"], "count": 2}, **origin)
+    await complete(
+        agent, "stdin:2", {"title": "Monday", "points": ["one", {"value": "two", "line": 2}], "count": 2}, **origin
+    )
     assert await told(agent, rule("digest", task="weekly")) == []
     first, second = await told(agent, rule("digest", task="daily-digest"))
     assert (first.key, first.title) == ("result 1", "daily-digest")
     assert first.text == "Two files came.\nAll is well.\nnext: agentd results show 1"
-    assert second.text == "title: Monday\npoints: \n• one\n• two\ncount: 2\nnext: agentd results show 2"
+    assert second.text == "title: Monday\npoints:\n• one\n• two; 2\ncount: 2\nnext: agentd results show 2"
 
 
 async def test_a_problem_of_the_daemon_is_told_at_every_place_of_a_rule_once() -> None:
