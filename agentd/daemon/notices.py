@@ -30,6 +30,7 @@ log = logging.getLogger("agentd.notify")
 LOOK_SECONDS = 2.0
 PROBLEM_SECONDS = 10.0  # how often the daemon is asked how it is
 BATCH = 1000  # of what happened, looked at together
+SHOWN = timedelta(days=7)  # how long the status tells of a message that was given up
 STOP_SECONDS = 5.0  # how long a stop waits for a message that is being told
 
 
@@ -128,9 +129,10 @@ class Notices:
         if message is None:
             return
         notify, actions = self._agent.config.notify, self._agent.config.actions
+        words = compose(message)
         try:
             if message.id not in self._told:
-                await tell(place, notify, actions, compose(message), int(moment.timestamp()))
+                await tell(place, notify, actions, words, int(moment.timestamp()))
         except AgentdError as error:
             await self._fail(message, _for_people(error, place), moment, final=is_final(place, notify, error))
         except Exception as mistake:
@@ -140,7 +142,7 @@ class Notices:
             self._told.add(message.id)
             await self._agent.store.write(notices.sent, message.id, moment)
             self._told.discard(message.id)
-            log.info("told %s of %d things", place, len(message.notices))
+            log.info("told %s: %s", place, words.title)
 
     async def _next(self, place: str, moment: datetime) -> Message | None:
         """The message that a place is to be told now: the one that is on its way, or what waits, put together."""
@@ -177,7 +179,9 @@ def _for_people(error: AgentdError, place: str) -> AgentdError:
 
 async def unreachable_places(agent: Agent, moment: datetime) -> list[str]:
     """The places that cannot be told, for the status."""
-    failed = await agent.store.read(notices.given_up, moment - timedelta(days=7))
+    failed = await agent.store.read(notices.in_trouble, moment - SHOWN)
     return [
-        f"{one.place} could not be told, and that was given up: {one.error}; next: {one.hint}" for one in failed
+        f"{one.place} {'was given up' if one.state == 'failed' else 'could not be told so far'}: "
+        f"{one.error}; next: {one.hint}"
+        for one in failed
     ]

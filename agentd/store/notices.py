@@ -217,12 +217,12 @@ def find(db: Database, *, limit: int) -> list[tuple[Notice, Message | None]]:
     return [(_notice(row), messages.get(row["message"])) for row in rows]
 
 
-def given_up(db: Database, since: datetime) -> list[Message]:
-    """The messages that were given up since then, one a place: the last of each that none was told after."""
+def in_trouble(db: Database, since: datetime) -> list[Message]:
+    """The last message of each place, where it could not be told so far, or was given up since then."""
     rows = db.query(
-        f"SELECT {', '.join(_MESSAGE)} FROM notice_messages WHERE id IN "
-        "(SELECT max(id) FROM notice_messages WHERE state IN ('sent', 'failed') GROUP BY place) "
-        "AND state = 'failed' AND ended > ? ORDER BY place",
+        f"SELECT {', '.join(_MESSAGE)} FROM notice_messages "
+        "WHERE id IN (SELECT max(id) FROM notice_messages GROUP BY place) AND error IS NOT NULL "
+        "AND coalesce(ended, not_before) > ? ORDER BY place",
         [timestamp(since)],
     )
     return [Message(**row) for row in rows]

@@ -237,5 +237,5 @@ def test_a_place_that_refuses_is_shown_in_the_status(make_daemon: MakeDaemon, re
     fail_a_job(daemon, "a.md")
     wait_for(lambda: daemon.query("SELECT 1 FROM notice_messages WHERE state = 'failed'"), what="given up")
     shown = daemon.agentd("status")
-    assert "phone could not be told, and that was given up: 127.0.0.1 answered 410" in shown.stdout
+    assert "phone was given up: 127.0.0.1 answered 410" in shown.stdout
     daemon.stop()

@@ -123,6 +123,9 @@ async def test_a_server_that_fails_is_tried_again_with_the_same_message(agent: A
     assert message is not None
     assert (message.attempts, message.error) == (1, "127.0.0.1 answered 503")
     assert message.hint == "agentd notify test phone"
+    assert await unreachable_places(agent, NOW) == [
+        "phone could not be told so far: 127.0.0.1 answered 503; next: agentd notify test phone"
+    ]
     due = datetime.fromisoformat(message.not_before)
     receiver.status = 200
     await duty.tell("phone", due.replace(microsecond=0, second=0))
@@ -143,8 +146,7 @@ async def test_a_refusal_is_given_up_and_shown_and_holds_nothing_up(agent: Agent
     await find(agent, 1)
     await look_and_tell(duty, NOW)
     assert await unreachable_places(agent, NOW) == [
-        "phone could not be told, and that was given up: 127.0.0.1 answered 404, which is final; "
-        "next: agentd notify test phone"
+        "phone was given up: 127.0.0.1 answered 404, which is final; next: agentd notify test phone"
     ]
     receiver.status = 200
     await find(agent, 2)

@@ -129,21 +129,22 @@ def test_a_message_is_tried_again_later_each_time_and_given_up_after_a_day(db: D
     failed = notices.fail(db, failed, error, later(5), 0.0, final=False)
     assert (failed.attempts, failed.not_before) == (2, timestamp(later(15)))
     assert failed.webhook_id == message.webhook_id
+    assert [one.attempts for one in notices.in_trouble(db, NOW)] == [2]
     day = NOW + timedelta(days=1)
     failed = notices.fail(db, failed, error, day, 0.0, final=False)
     assert (failed.state, failed.ended, failed.error) == ("failed", timestamp(day), "example.org answered 503")
     assert notices.waiting_places(db) == []
-    assert [one.id for one in notices.given_up(db, NOW)] == [message.id]
-    assert notices.given_up(db, day) == []
+    assert [one.id for one in notices.in_trouble(db, NOW)] == [message.id]
+    assert notices.in_trouble(db, day) == []
 
 
 def test_a_refusal_is_given_up_at_once_and_forgotten_when_the_place_is_told_again(db: Database) -> None:
     notices.record(db, 0, [notice("a")])
     assert notices.fail(db, gather(db), Unreachable("no"), NOW, 0.0, final=True).state == "failed"
-    assert len(notices.given_up(db, later(-1))) == 1
+    assert len(notices.in_trouble(db, later(-1))) == 1
     notices.record(db, 0, [notice("b")])
     notices.sent(db, gather(db).id, later(1))
-    assert notices.given_up(db, later(-1)) == []
+    assert notices.in_trouble(db, later(-1)) == []
 
 
 def test_a_problem_is_told_once_until_it_is_over(db: Database) -> None:
