@@ -129,8 +129,8 @@ class Notices:
         if message is None:
             return
         notify, actions = self._agent.config.notify, self._agent.config.actions
-        words = compose(message)
         try:
+            words = compose(message)
             if message.id not in self._told:
                 await tell(place, notify, actions, words, int(moment.timestamp()))
         except AgentdError as error:
