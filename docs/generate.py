@@ -13,8 +13,9 @@ from sqlite_utils import Database
 
 from agentd import errors
 from agentd.actions.definition import ACTIONS
+from agentd.actions.notify_settings import NotifyRule, NotifySettings, PlaceSettings
 from agentd.actions.settings import ActionSettings, CommandSettings, WebhookSettings
-from agentd.api import log_shapes, shapes, status_shapes
+from agentd.api import log_shapes, notice_shapes, shapes, status_shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.daemon.settings import Config
 from agentd.engine.settings import KvCache, ModelSettings
@@ -64,6 +65,9 @@ def config_tables() -> str:
         ("actions", ActionSettings),
         ("actions.webhooks.NAME", WebhookSettings),
         ("actions.commands.NAME", CommandSettings),
+        ("notify", NotifySettings),
+        ("notify.rules[]", NotifyRule),
+        ("notify.to.NAME", PlaceSettings),
         ("Front matter of a task file", TaskHeader),
     ]
     return "\n".join(f"## {title}\n\n{_keys(section)}" for title, section in sections)
@@ -112,7 +116,9 @@ def _type(schema: dict[str, Any]) -> str:
 
 def json_shapes() -> str:
     """Every JSON shape, from the TypedDicts and their comments."""
-    return "\n".join(part for module in (shapes, status_shapes, log_shapes) for part in _shapes_of(module))
+    return "\n".join(
+        part for module in (shapes, status_shapes, log_shapes, notice_shapes) for part in _shapes_of(module)
+    )
 
 
 def _shapes_of(module: ModuleType) -> Iterator[str]:
