@@ -82,6 +82,7 @@ class Job:
     started: str | None
     finished: str | None
     progress: str | None = None  # how far a long document is, while it runs: "12/40 parts"
+    origin: str | None = None  # the watch, log or schedule that it comes from; None where a person asked
 
 
 @dataclass(frozen=True, slots=True)

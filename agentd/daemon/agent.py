@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agentd.actions import template
 from agentd.actions.definition import FrontMatter
+from agentd.conditions import Closed
 from agentd.daemon.bindings import Bindings, bind
 from agentd.daemon.changes import Changes
 from agentd.daemon.settings import Config, load_config
@@ -61,6 +62,7 @@ class Agent:
         self.owner = current_owner()
         self.reader = Reader()
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
+        self.closed = Closed()  # what may not be begun now; see `daemon.gate`
         self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
         self.measuring: set[str] = set()  # models that are being measured now
         self.bound = bind(paths, config, store)

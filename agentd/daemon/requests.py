@@ -63,8 +63,8 @@ class Requests:
             if waiting:
                 if isinstance(engine.error, ModelUnavailable):
                     raise engine.error
-                if engine.held:
-                    raise ModelUnavailable(f"model {model} was unloaded", hint=f"agentd model load {model}")
+                if engine.held or engine.gave_way_to:
+                    await engine.wait_loaded()  # says why it never will be
                 await asyncio.sleep(POLL_SECONDS)
 
     async def render(self, body: RenderBody) -> dict[str, Any]:

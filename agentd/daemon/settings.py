@@ -2,17 +2,30 @@
 
 import itertools
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from agentd.actions.notify_settings import NotifySettings
 from agentd.actions.settings import ActionSettings
+from agentd.conditions import When, WhenOfClasses
 from agentd.config import Section, read_yaml, validate
 from agentd.engine.settings import EMBEDDINGS, ModelSettings
 from agentd.errors import ConfigError
 from agentd.logs.settings import LogSettings
 from agentd.tasks.settings import Vocabulary
 from agentd.triggers.settings import WatchSettings
+
+
+@runtime_checkable
+class Conditioned(Protocol):
+    """A section whose jobs may have to wait."""
+
+    when: When
+
+    @property
+    def origin(self) -> str:
+        """What its jobs say of where they come from."""
 
 
 class Config(Section):
@@ -24,6 +37,9 @@ class Config(Section):
     )
     watch: tuple[WatchSettings, ...] = Field((), description="Folders to watch.")
     logs: tuple[LogSettings, ...] = Field((), description="Logs to follow.")
+    when: WhenOfClasses = Field(
+        WhenOfClasses.model_construct(), description="What must hold before whole classes of work are begun."
+    )
     actions: ActionSettings = Field(
         ActionSettings.model_construct(), description="What results may do outside their own folder."
     )
@@ -73,6 +89,17 @@ class Config(Section):
         if len(models) == len(embedding):
             raise ValueError("there is no model for tasks; `main: {path: starter}` is the default one")
         return models
+
+    def conditions(self) -> dict[str, list[When]]:
+        """What must hold for the jobs of each origin that has to wait for something."""
+        found: dict[str, list[When]] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            sections = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+            for section in sections:
+                if isinstance(section, Conditioned) and section.when.asks:
+                    found.setdefault(section.origin, []).append(section.when)
+        return found
 
     @property
     def text_models(self) -> list[str]:

@@ -21,6 +21,7 @@ from agentd.daemon.backfill import find_files
 from agentd.daemon.bindings import Bindings
 from agentd.daemon.duty import Duties, Duty
 from agentd.daemon.follow import Follow
+from agentd.daemon.gate import Gate
 from agentd.daemon.health import problems, report, status_line, task_problem, usual_seconds
 from agentd.daemon.notices import Notices
 from agentd.daemon.notify import Outlook, ServiceManager, keep_told
@@ -62,6 +63,7 @@ class Supervisor:
         self._workers: dict[str, Worker] = {}  # by model
         self._watches: dict[WatchSettings, FolderTrigger] = {}
         self._follow = Follow(agent)
+        self._gate = Gate(agent)
         self._reload = Reload(agent, self._manager, self._end_changed, self._start_missing)
         self._server = Server(create_app(Requests(agent, self._workers), self._report, self._reload.now))
         self._engines, self._serving, self._upkeep, self._working, self._triggers = (Duties() for _ in range(5))
@@ -84,6 +86,7 @@ class Supervisor:
             self._upkeep.start("find files of backfills", lambda: find_files(agent))
             self._upkeep.start("reload", self._reload.run)
             self._upkeep.start("tell people", Notices(agent, self._problems).run)
+            self._upkeep.start("conditions", self._gate.run)
             await self._start_missing()
             if self._manager.listens:
                 self._upkeep.start("tell the service manager", lambda: keep_told(self._manager, self._outlook))
@@ -101,6 +104,7 @@ class Supervisor:
     async def _start_missing(self) -> None:
         """Start what the config asks for and does not run yet; then do what a new config asks of the store."""
         agent = self._agent
+        await self._gate.look()
         for engine in agent.engines.values():
             self._engines.start(f"engine {engine.name}", engine.run)
         for name in agent.config.text_models:

@@ -42,6 +42,8 @@ class NoteVectors:
         self.identity = ""  # of the weights that the user chose, as long as none were loaded
         self.changed = asyncio.Event()  # set when there may be notes without a vector
         self._store = store
+        self._open = asyncio.Event()  # unless what is not urgent has to wait
+        self._open.set()
         self._failures = Counter[str]()  # by text
         self._comparing = asyncio.Lock()  # of a large vault, the vectors of one comparison are memory enough
         self._told = ""  # what was wrong last
@@ -78,6 +80,13 @@ class NoteVectors:
                 continue
             await attend(self.changed.wait())
 
+    def pause(self, closed: bool) -> None:
+        """Embed no more of what is not urgent, or go on with it. Notes that are being tagged do not wait."""
+        if closed:
+            self._open.clear()
+        else:
+            self._open.set()
+
     async def catch_up(self) -> None:
         """Embed every tagged note that has no vector yet; raises `ModelUnavailable`."""
         while await self._embed_some():
@@ -96,6 +105,7 @@ class NoteVectors:
         given_up = [text for text, count in self._failures.items() if count >= MOST_FAILURES]
         found = await self._store.read(vectors.missing, self.key, given_up, PAGE)
         for group in self._groups(found):
+            await self._open.wait()
             try:
                 await self._embed(group, Priority.BACKFILL)
             except ModelUnavailable:

@@ -5,6 +5,7 @@ with whom inside the engine is not known here either: a worker keeps enough jobs
 """
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Sequence
@@ -65,8 +66,8 @@ class Worker:
     """Claims the jobs of one model while its engine is ready, as many at a time as fill its batch.
 
     An interactive job is claimed even when all hands are full of others. A job under which the engine crashed
-    before is done alone, so that one more crash is nobody's but its own. With `only`, nothing is claimed but the
-    jobs that the worker is told to `admit`.
+    before is done alone, so that one more crash is nobody's but its own. What a condition has closed is not claimed.
+    With `only`, nothing is claimed but the jobs that the worker is told to `admit`.
     """
 
     IDLE_SECONDS = 1.0  # how often to look for jobs that became due, or were added by another process
@@ -121,7 +122,9 @@ class Worker:
             self._ended.clear()
             self._forget_ended()
             # Only whoever has work asks for a model: it may have been unloaded for want of it.
-            if engine.loaded or await agent.store.read(queue.is_due, self._model, now(), self.admitted):
+            if engine.loaded or await agent.store.read(
+                queue.is_due, self._model, now(), self.admitted, closed=agent.closed
+            ):
                 if not engine.loaded:
                     # One that is loaded is not waited for: should it go just now, nobody would have asked for it.
                     engine.demand()
@@ -138,9 +141,8 @@ class Worker:
             return None
         agent = self._agent
         aged = self._claims % self.AGED_CLAIM == self.AGED_CLAIM - 1
-        job = await agent.store.write(
-            queue.claim, agent.owner, self._model, now(), self.admitted, lowest=lowest, aged=aged
-        )
+        take = functools.partial(queue.claim, lowest=lowest, aged=aged, closed=agent.closed)
+        job = await agent.store.write(take, agent.owner, self._model, now(), self.admitted)
         self._claims += job is not None
         return job
 

@@ -2,8 +2,8 @@
 
 `run` is the duty behind it. A child that crashed is started again, later each time up to a minute. One that was
 idle for `keep_alive` is sent away and comes back on demand; one that a person unloaded comes back for a person
-only. When the model's file is replaced, so is the child, once it owes nothing. What is asked, and why, is not
-known here.
+only, and one that gave way to another program when it is told to. When the model's file is replaced, so is the
+child, once it owes nothing. What is asked, and why, is not known here.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ class EngineClient:
         self.error: AgentdError | None = None  # why there is no model now
         self.restarts = 0  # after crashes
         self.held = False  # a person unloaded it, and no person has asked for it since
+        self.gave_way_to = ""  # the program that needs the GPU; nobody's demand brings it back meanwhile
+        self._insisted = False  # a person loaded it all the same
         self._folder = folder  # where the child may keep files
         self._child: EngineProcess | None = None
         self._info: ModelInfo | None = None  # what was loaded last
@@ -63,6 +65,7 @@ class EngineClient:
         )  # whoever waits for the model may look: it has loaded, failed, or will not come
         self._hurry = asyncio.Event()  # no more waiting before the next try
         self._used = 0.0  # when it was last needed
+        self._resumes = False  # having given way, it is loaded when it may be
 
     @property
     def loaded(self) -> bool:
@@ -91,9 +94,14 @@ class EngineClient:
     @property
     def info(self) -> ModelInfo:
         """What is loaded, or comes back on demand; raises `ModelUnavailable`."""
-        if self._info is None or self.held or self.error:
+        if self._info is None or self._barred or self.error:
             raise self._unavailable()
         return self._info
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it has layers on a GPU when it is loaded, or may have, as long as it never was."""
+        return self._info is None or self._info.gpu_layers > 0
 
     @property
     def sha256(self) -> str:
@@ -101,17 +109,26 @@ class EngineClient:
         return self._info.sha256 if self._info else ""
 
     def demand(self, *, person: bool = False) -> None:
-        """Somebody needs the model: load it if it is not. What a person unloaded is loaded for a person only."""
+        """Somebody needs the model: load it if it is not. What a person unloaded is loaded for a person only.
+
+        One that gave way comes back later, by `take_back`.
+        """
         self._used = time.monotonic()
         if self.held and not person:
             return
-        if self.held or not self._wanted.is_set():
+        if self.gave_way_to:
+            self.held, self._resumes = False, True
+        elif self.held or not self._wanted.is_set():
             self.held = False
             self._tried.clear()
             self._wanted.set()
 
     async def load_now(self) -> None:
-        """Load the model without waiting for the next try; raises `ModelUnavailable` where that fails."""
+        """Load the model without waiting for the next try; raises `ModelUnavailable` where that fails.
+
+        One that gave way is loaded all the same, and stays until the GPU has been free once.
+        """
+        self._insisted, self.gave_way_to = bool(self.gave_way_to) or self._insisted, ""
         self.demand(person=True)
         if not self.loaded:
             self.error = None
@@ -131,6 +148,31 @@ class EngineClient:
         self._hurry.set()
         if self._child:
             await self._child.gone.wait()
+
+    def give_way(self, program: str) -> None:
+        """Leave memory to a program that needs the GPU, unless a person insisted; `take_back` ends that.
+
+        Requests that are under way end with `ModelUnavailable`.
+        """
+        if self._insisted or self.gave_way_to:
+            return
+        log.info("model %s: gives way to %s", self.name, program)
+        self._resumes = self._wanted.is_set()
+        self.gave_way_to, self.error = program, None
+        self._let_go(f"gave way to {program}")
+        self._tried.set()
+        self._hurry.set()
+
+    def take_back(self) -> None:
+        """The GPU is free: load the model that gave way, if it was there or somebody has asked for it since."""
+        self._insisted = False
+        if not self.gave_way_to:
+            return
+        log.info("model %s: comes back, the GPU is free", self.name)
+        self.gave_way_to = ""
+        if self._resumes and not self.held:
+            self._tried.clear()
+            self._wanted.set()
 
     async def renew(self, why: str) -> None:
         """Let the child finish what it owes, and start another, with the choice and the file as they are then."""
@@ -181,7 +223,7 @@ class EngineClient:
         """Keep a child alive while one is wanted, until cancelled."""
         backoff = FIRST_BACKOFF
         self.error = None
-        if not self.held:
+        if not self._barred:
             self._tried.clear()
         try:
             while True:
@@ -228,7 +270,7 @@ class EngineClient:
         finally:
             tending.cancel()
             self._ready.clear()
-            if not self.held:
+            if not self._barred:
                 self._tried.clear()
             ended = await child.bury()
             self._child = None
@@ -261,6 +303,11 @@ class EngineClient:
                 self._tried.clear()
                 return None
 
+    @property
+    def _barred(self) -> bool:
+        """Whether it is kept out of memory, so that nobody should wait for it."""
+        return self.held or bool(self.gave_way_to)
+
     def _let_go(self, why: str) -> None:
         self._wanted.clear()
         self._ready.clear()
@@ -291,8 +338,8 @@ class EngineClient:
             raise self._unavailable() from None
 
     def _fail(self, error: AgentdError) -> None:
-        """There is no model now, unless a person wanted none; whoever waits for it is told."""
-        if not self.held:
+        """There is no model now, unless there should be none; whoever waits for it is told."""
+        if not self._barred:
             self.error = error
         self._tried.set()
 
@@ -301,6 +348,9 @@ class EngineClient:
             return ModelUnavailable(self.error.message, hint=self.error.hint)
         if self.held:
             return ModelUnavailable(f"model {self.name} was unloaded", hint=f"agentd model load {self.name}")
+        if self.gave_way_to:
+            told = f"model {self.name} gave way to {self.gave_way_to} on the GPU, and comes back when that is free"
+            return ModelUnavailable(told, hint=f"agentd model load {self.name}")
         return ModelUnavailable(f"model {self.name} is still loading")
 
     async def _changed_weights(self, before: weights.FileStamp | None) -> None:

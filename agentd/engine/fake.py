@@ -197,7 +197,7 @@ def _info(settings: ModelSettings, description: str, vector: int = 0) -> ModelIn
         sha256="",
         context=CONTEXT if settings.context == "auto" else settings.context,
         kv_cache="none",
-        gpu_layers=0,
+        gpu_layers=settings.gpu_layers if isinstance(settings.gpu_layers, int) else 0,
         layers=0,
         gpu_in_build=False,
         fake=True,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from agentd.config import Duration, Section, Size, parse_path
 
@@ -37,6 +37,9 @@ class KvCache(Section):
 
 class ModelSettings(Section):
     """One model of the config."""
+
+    # A child gets it as JSON, and `yield` cannot be the name of a field in Python.
+    model_config = ConfigDict(serialize_by_alias=True)
 
     path: str = Field(
         STARTER,
@@ -88,6 +91,13 @@ class ModelSettings(Section):
         json_schema_extra={"default": "2m"},
     )
 
+    yields: Literal["gpu", "never"] = Field(
+        "never",
+        alias="yield",
+        description="When the model leaves memory for others: `gpu` when another process needs the GPU, until "
+        "that has been free for half a minute. Its jobs wait.",
+    )
+
     @field_validator("path")
     @classmethod
     def _expand(cls, value: str) -> str:
@@ -111,6 +121,12 @@ class ModelSettings(Section):
         if isinstance(value, int) and value < 0:
             raise ValueError(f"{value} is less than 0")
         return value
+
+    @model_validator(mode="after")
+    def _something_to_yield(self) -> Self:
+        if self.yields == "gpu" and self.gpu_layers == 0:
+            raise ValueError("with `gpu_layers: 0` there is nothing on the GPU to `yield`")
+        return self
 
     @model_validator(mode="after")
     def _only_of_text(self) -> Self:

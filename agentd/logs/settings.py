@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from agentd.conditions import When
 from agentd.config import Duration, Section, UserPath
 from agentd.errors import ConfigError
 from agentd.logs.entries import rule
@@ -60,6 +61,9 @@ class LogSettings(Section):
     )
     news: NewsSettings = Field(
         NewsSettings.model_construct(), description="When something counts as news. The defaults need no tuning."
+    )
+    when: When = Field(
+        When.model_construct(), description="What must hold before a model is asked; the log is read in any case."
     )
 
     @property

@@ -370,5 +370,6 @@ def _sixth(db: Database) -> None:
     for statement in (
         "ALTER TABLE jobs ADD COLUMN origin TEXT /* the watch, log or schedule that noticed it */",
         *NOTICES,
+        "CREATE INDEX jobs_by_origin ON jobs (model, origin, priority, id) WHERE state = 'queued'",
     ):
         db.execute(statement)

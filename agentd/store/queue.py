@@ -13,19 +13,17 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from agentd.conditions import Closed
 from agentd.errors import AgentdError, EngineCrashed, NotFound, Superseded, Vanished
 from agentd.records import Document, Event, Job, JobState, Priority, folder_of, is_bundle, timestamp
 from agentd.store import retry
+from agentd.store.candidates import OPEN, first_of_each
 from agentd.store.documents import keep_document
 
 LEASE = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 10.0
 
 _COLUMNS = ", ".join(field.name for field in fields(Job))
-_LANE_IS_FREE = (
-    "(lane IS NULL OR NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.lane = jobs.lane "
-    "AND other.state = 'running'))"
-)
 
 
 def add(
@@ -98,46 +96,32 @@ def claim(
     *,
     lowest: Priority = Priority.BACKFILL,
     aged: bool = False,
+    closed: Closed = OPEN,
 ) -> Job | None:
     """Take the most urgent job that is due for this model, of all jobs or of the ids in `only`.
 
-    None less urgent than `lowest` is taken. With `aged`, the oldest goes before the most urgent, unless an
-    interactive one waits.
+    None less urgent than `lowest` is taken, and none that is `closed`. With `aged`, the oldest goes before the
+    most urgent, unless an interactive one waits.
     """
-    # The first of each priority is found in the index; an order that mixes them would sort the whole queue.
-    firsts = " UNION ALL ".join(
-        "SELECT * FROM (SELECT id, priority FROM jobs WHERE state = 'queued' AND model = :model "
-        f"AND priority = {int(priority)} AND not_before <= :now AND {_LANE_IS_FREE} "
-        + ("AND id IN (SELECT value FROM json_each(:only)) " if only is not None else "")
-        + "ORDER BY id LIMIT 1)"
-        for priority in Priority
-        if priority <= lowest
-    )
+    firsts = first_of_each(db, model, now, only, lowest=lowest, closed=closed)
     order = f"priority > {int(Priority.INTERACTIVE)}, id" if aged else "priority, id"
     rows = list(
         db.query(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, owner = :owner, lease_until = :lease, "
-            f"started = :now WHERE id = (SELECT id FROM ({firsts}) ORDER BY {order} LIMIT 1) RETURNING {_COLUMNS}",
-            {
-                **{"owner": owner, "model": model, "now": timestamp(now), "lease": timestamp(now + LEASE)},
-                "only": json.dumps(list(only or [])),
-            },
+            f"started = :now WHERE id = (SELECT id FROM ({firsts.sql}) ORDER BY {order} LIMIT 1) "
+            f"RETURNING {_COLUMNS}",
+            {**firsts.values, "owner": owner, "lease": timestamp(now + LEASE)},
         )
     )
     return _job(rows[0]) if rows else None
 
 
-def is_due(db: Database, model: str, now: datetime, only: Sequence[int] | None = None) -> bool:
+def is_due(
+    db: Database, model: str, now: datetime, only: Sequence[int] | None = None, *, closed: Closed = OPEN
+) -> bool:
     """Whether `claim` would find a job."""
-    return any(
-        db.query(
-            f"SELECT 1 FROM jobs WHERE state = 'queued' AND model = ? AND priority < {int(Priority.PAUSED)} "
-            f"AND not_before <= ? AND {_LANE_IS_FREE} "
-            + ("AND id IN (SELECT value FROM json_each(?)) " if only is not None else "")
-            + "LIMIT 1",
-            [model, timestamp(now), *([json.dumps(list(only))] if only is not None else [])],
-        )
-    )
+    firsts = first_of_each(db, model, now, only, closed=closed)
+    return any(db.query(f"SELECT 1 FROM ({firsts.sql}) LIMIT 1", firsts.values))
 
 
 def heartbeat(db: Database, owner: str, now: datetime) -> None:

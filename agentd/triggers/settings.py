@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from agentd.conditions import When
 from agentd.config import Duration, Section, Size, UserPath
 
 
@@ -53,6 +54,7 @@ class WatchSettings(Section):
         description="Look at the whole folder so often and trust no events. auto: every 30s on network file "
         "systems, which tell of no change that another machine made, and not at all elsewhere.",
     )
+    when: When = Field(When.model_construct(), description="What must hold before its jobs are begun.")
 
     @property
     def origin(self) -> str:
