@@ -141,6 +141,16 @@ class Closed:
     origins: Mapping[str, str] = field(default_factory=dict)  # of jobs; see `records.Event`
     priorities: Mapping[Priority, str] = field(default_factory=dict)
 
+    def to_wire(self) -> dict[str, dict[str, str]]:
+        """As JSON can hold it."""
+        priorities = {priority.name.lower(): reason for priority, reason in self.priorities.items()}
+        return {"origins": dict(self.origins), "priorities": priorities}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Mapping[str, str]]) -> "Closed":
+        """Rebuild what `to_wire` made."""
+        return cls(wire["origins"], {Priority[name.upper()]: why for name, why in wire["priorities"].items()})
+
     def __bool__(self) -> bool:
         return bool(self.origins or self.priorities)
 

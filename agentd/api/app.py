@@ -1,6 +1,7 @@
 """The routes: status, run, ask, jobs. Long answers are streams of JSON, one part a line.
 
     GET  /v1/status
+    GET  /v1/closed         what may not be begun now, and why
     POST /v1/reload         the config is read again; what of it has changed
     POST /v1/run            {task, paths, texts}     stream: a part as each job ends
     POST /v1/render         {task, path, text}       the exact prompt and its tokens
@@ -80,6 +81,9 @@ class BackfillBody(Body):
 class Daemon(Protocol):
     """What the routes need from the daemon."""
 
+    def closed(self) -> dict[str, dict[str, str]]:
+        """What may not be begun now, and why."""
+
     def run(self, body: RunBody) -> Parts:
         """Add jobs; a part as each ends."""
 
@@ -131,6 +135,9 @@ def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlet
 
     async def status(_: Request) -> Response:
         return JSONResponse(await report())
+
+    async def closed(_: Request) -> Response:
+        return JSONResponse(daemon.closed())
 
     async def reload(_: Request) -> Response:
         return JSONResponse({"changed": await read_again()})
@@ -192,6 +199,7 @@ def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlet
     return Starlette(
         routes=[
             Route("/v1/status", status, methods=["GET"]),
+            Route("/v1/closed", closed, methods=["GET"]),
             Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/run", run, methods=["POST"]),
             Route("/v1/render", render, methods=["POST"]),

@@ -7,8 +7,10 @@ from here.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict, cast
 
+from agentd.conditions import Closed
 from agentd.records import Change, Job, JobState
 from agentd.store.backfills import Backfill
+from agentd.store.candidates import OPEN, Waiting
 from agentd.store.outlook import Place
 from agentd.store.results import StoredResult
 
@@ -35,6 +37,7 @@ class JobShape(TypedDict):
     eta_seconds: float | None  # of work until a queued job is done; null before the first result of its model
     files: list[str]  # that are its input, where these are several of a folder
     progress: str | None  # how far a running job on a long document is: "12/40 parts"
+    waits_for: str | None  # the condition of a queued job: "waits until 22:00"; null if none, or without a daemon
 
 
 class CoverageShape(TypedDict):
@@ -157,8 +160,17 @@ class ErrorShape(TypedDict):
     hint: str  # the next command to type
 
 
-def job_shape(job: Job, place: Place | None = None, files: Sequence[str] = ()) -> JobShape:
-    """The JSON of a job, with its place where it is queued, and its files where they are several."""
+class WaitingShape(TypedDict):
+    """Queued jobs that wait for the same condition."""
+
+    origin: str | None  # the watch, log or schedule that they come from; null where their whole class waits
+    priority: str | None  # their class: triggered or backfill; null where only what comes from there waits
+    jobs: int
+    waits_for: str  # "waits for mains power"
+
+
+def job_shape(job: Job, place: Place | None = None, files: Sequence[str] = (), closed: Closed = OPEN) -> JobShape:
+    """The JSON of a job, with its place and what it waits for where it is queued, and its files if several."""
     return {
         "id": job.id,
         "task": job.task,
@@ -179,6 +191,17 @@ def job_shape(job: Job, place: Place | None = None, files: Sequence[str] = ()) -
         "eta_seconds": round(place.eta_seconds, 1) if place and place.eta_seconds is not None else None,
         "files": list(files),
         "progress": job.progress if job.state is JobState.RUNNING else None,
+        "waits_for": closed.why(job.origin, job.priority) if job.state is JobState.QUEUED else None,
+    }
+
+
+def waiting_shape(waiting: Waiting) -> WaitingShape:
+    """The JSON of jobs that wait."""
+    return {
+        "origin": waiting.origin,
+        "priority": None if waiting.priority is None else waiting.priority.name.lower(),
+        "jobs": waiting.jobs,
+        "waits_for": waiting.reason,
     }
 
 

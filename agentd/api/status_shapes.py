@@ -5,7 +5,7 @@ The same rules as in `api.shapes`: keys may be added and never change their mean
 
 from typing import TypedDict
 
-from agentd.api.shapes import BackfillShape, JobShape
+from agentd.api.shapes import BackfillShape, JobShape, WaitingShape
 
 
 class DeviceMemoryShape(TypedDict):
@@ -51,6 +51,7 @@ class ModelShape(TypedDict):
     loaded: bool
     state: str  # loading, loaded, failed or unloaded
     held: bool  # a person unloaded it: its jobs wait until a person needs it
+    gave_way_to: str | None  # programs that need the GPU, where it left memory to them
     description: str | None
     error: str | None  # why it is not loaded
     fake: bool
@@ -144,6 +145,7 @@ class StatusShape(TypedDict):
     version: str
     models: dict[str, ModelShape]
     jobs: JobCountsShape
+    waiting: list[WaitingShape] | None  # jobs that wait for a condition; null without a daemon
     eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
     long: list[JobShape]  # running jobs on documents that are read part by part
     watches: list[WatchShape]

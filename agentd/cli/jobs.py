@@ -1,20 +1,25 @@
 """`agentd jobs`: the queue, seen and steered, with a daemon or without."""
 
+import asyncio
 from functools import partial
 
 import click
 from rich.text import Text
 
 from agentd.api.shapes import JobShape, job_shape
+from agentd.cli.client import DaemonClient
 from agentd.cli.main import ID, Group, refuse_group_options
 from agentd.cli.opened import steer, with_agent
 from agentd.cli.render import plain, print_json, print_table, state_text
 from agentd.cli.text import local_time, seconds_text, short_source
+from agentd.conditions import Closed
 from agentd.daemon.agent import Agent
 from agentd.daemon.requests import Requests
-from agentd.errors import NotFound
+from agentd.errors import AgentdError, NotFound
 from agentd.records import Job, JobState, is_bundle
 from agentd.store import bundles, outlook, queue
+
+CLOSED_SECONDS = 2.0  # for the daemon to say what waits
 
 _STATES = click.Choice([state.value for state in JobState])
 
@@ -79,11 +84,13 @@ def show(job_id: int, as_json: bool) -> None:
         print_json(job)
         return
     for name, value in job.items():
-        if value not in (None, "") and name not in ("position", "eta_seconds", "files"):
+        if value not in (None, "") and name not in ("position", "eta_seconds", "files", "waits_for"):
             shown = local_time(str(value)) if name in ("created", "started", "finished") else str(value)
             click.echo(f"{name:<9} {plain(shown)}")
     for file in job["files"]:
         click.echo(f"{'file':<9} {plain(file)}")
+    if job["waits_for"]:
+        click.echo(f"{'waits':<9} {plain(job['waits_for'].removeprefix('waits '))}")
     if place := _place(job):
         click.echo(f"{'place':<9} {place}")
 
@@ -120,7 +127,16 @@ async def _shapes(agent: Agent, found: list[Job]) -> list[JobShape]:
     queued = [job.id for job in found if job.state is JobState.QUEUED]
     places = await agent.store.read(outlook.find_places, queued)
     files = {job.id: await _files(agent, job) for job in found if is_bundle(job.source)}
-    return [job_shape(job, places.get(job.id), files.get(job.id, ())) for job in found]
+    closed = await asyncio.to_thread(_closed, agent) if queued else Closed()
+    return [job_shape(job, places.get(job.id), files.get(job.id, ()), closed) for job in found]
+
+
+def _closed(agent: Agent) -> Closed:
+    """What may not be begun now, as the daemon knows it; nothing where none answers."""
+    try:
+        return Closed.from_wire(DaemonClient(agent.paths, CLOSED_SECONDS).get("/v1/closed"))
+    except AgentdError:  # a daemon that hangs is no reason not to list jobs
+        return Closed()
 
 
 async def _files(agent: Agent, job: Job) -> list[str]:
@@ -131,8 +147,8 @@ async def _files(agent: Agent, job: Job) -> list[str]:
 
 
 def _state(job: JobShape) -> Text:
-    place = job["progress"] or _place(job)
-    return state_text(job["state"]).append(f" {place}" if place else "", "dim")
+    place = job["waits_for"] or job["progress"] or _place(job)
+    return state_text(job["state"]).append(f" {plain(place)}" if place else "", "dim")
 
 
 def _place(job: JobShape) -> str:

@@ -8,7 +8,7 @@ import click
 from agentd.cli.client import DaemonClient
 from agentd.cli.main import Group, refuse_group_options
 from agentd.cli.render import notes, plain, print_json, print_table
-from agentd.cli.text import held_text, loaded_text, memory_text, short_source
+from agentd.cli.text import held_text, loaded_text, memory_text, short_source, way_text
 from agentd.cli.tune import tune
 from agentd.daemon.report import model_shape
 from agentd.daemon.settings import load_config
@@ -94,4 +94,6 @@ def _what(shape: Any) -> str:
 
 
 def _why(name: str, shape: Any) -> str:
-    return held_text(name, shape) if shape["held"] else shape["error"] or ""
+    if shape["held"]:
+        return held_text(name, shape)
+    return way_text(shape) if shape["gave_way_to"] else shape["error"] or ""

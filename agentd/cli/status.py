@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from agentd.cli.text import STYLES, held_text, loaded_text, memory_text, printable, seconds_text, short_source
+from agentd.cli.text import (
+    STYLES,
+    held_text,
+    loaded_text,
+    memory_text,
+    printable,
+    seconds_text,
+    short_source,
+    way_text,
+)
 from agentd.errors import NotRunning
 from agentd.paths import Paths, find_paths
 
@@ -73,6 +82,10 @@ def _print(shape: Any, paths: Paths) -> None:
     counts = [f"{click.style(f'{n:,}', **STYLES[state])} {state}" for state, n in shape["jobs"].items() if n]
     work = f"; about {seconds_text(shape['eta_seconds'])} of work" if shape["eta_seconds"] else ""
     click.echo(f"  jobs  {', '.join(counts) or 'none yet'}{work}")
+    for waiting in shape["waiting"] or ():
+        of = waiting["origin"] or waiting["priority"]
+        jobs = "1 job" if waiting["jobs"] == 1 else f"{waiting['jobs']:,} jobs"
+        _say(f"    {jobs} of {of}: {waiting['waits_for']}", fg="yellow")
     for job in shape["long"]:
         _say(f"    job {job['id']} {job['task']}: {job['progress']} of {short_source(job['source'])}")
     for backfill in shape["backfills"]:
@@ -116,6 +129,8 @@ def _print_model(name: str, model: Any, *, running: bool) -> None:
 def _why_absent(name: str, model: Any) -> str:
     if model["held"]:
         return f"unloaded, and {held_text(name, model)}"
+    if model["gave_way_to"]:
+        return f"unloaded: {way_text(model)}"
     if model["state"] == "unloaded":
         return "unloaded: it is loaded when it is needed"
     return str(model["error"] or model["state"])

@@ -128,6 +128,11 @@ def held_text(name: str, model: Any) -> str:
     return f"{then}: agentd model load {name}"
 
 
+def way_text(model: Any) -> str:
+    """Why a model left memory to others: a `ModelShape` that gave way, in a line."""
+    return f"gave way to {model['gave_way_to']}; it comes back when the GPU is free"
+
+
 def memory_text(device: Any) -> str:
     """What a loaded model takes of one device: a `DeviceMemoryShape`, in a line."""
     parts = (("weights", "weights"), ("KV cache", "kv_cache"), ("compute", "compute"))

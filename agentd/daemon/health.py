@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import agentd
-from agentd.api.shapes import job_shape
+from agentd.api.shapes import job_shape, waiting_shape
 from agentd.api.status_shapes import DeviceMemoryShape, LoadShape, LogShape, ModelShape, StatusShape
 from agentd.daemon import backfill
 from agentd.daemon.agent import Agent, now
@@ -29,6 +29,7 @@ from agentd.errors import TaskError
 from agentd.paths import Paths
 from agentd.records import JobState
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
+from agentd.store.candidates import Waiting, count_waiting
 from agentd.triggers.folder import FolderTrigger
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
@@ -77,6 +78,7 @@ async def report(
         "version": agentd.__version__,
         "models": models,
         "jobs": count_shape(counts),
+        "waiting": [waiting_shape(one) for one in await waiting_jobs(agent)],
         "eta_seconds": await agent.store.read(outlook.seconds_left),
         "long": [
             job_shape(job)
@@ -102,6 +104,11 @@ async def report(
         ],
         "notices": [*_notices(agent), *await _embedding(agent), *await unreachable_places(agent, now())],
     }
+
+
+async def waiting_jobs(agent: Agent) -> list[Waiting]:
+    """The jobs that wait for conditions."""
+    return await agent.store.read(count_waiting, agent.closed) if agent.closed else []
 
 
 async def status_line(agent: Agent) -> str:
@@ -154,6 +161,7 @@ async def _logs(agent: Agent, follow: Follow) -> list[LogShape]:
 def _running_model(engine: EngineClient) -> ModelShape:
     shape = model_shape(engine.settings)
     shape |= {"restarts": engine.restarts, "child_pid": engine.pid, "state": engine.state, "held": engine.held}
+    shape["gave_way_to"] = engine.gave_way_to or None
     if not engine.loaded:
         return shape | {"error": str(engine.error) if engine.error else None}
     info = engine.info

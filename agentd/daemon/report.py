@@ -18,6 +18,7 @@ def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: flo
         "version": agentd.__version__,
         "models": {name: model_shape(settings) for name, settings in config.models.items()},
         "jobs": count_shape(counts),
+        "waiting": None,
         "eta_seconds": eta_seconds,
         "long": [],
         "watches": [
@@ -63,6 +64,7 @@ def model_shape(settings: ModelSettings) -> ModelShape:
         "loaded": False,
         "state": "unloaded",
         "held": False,
+        "gave_way_to": None,
         "description": None,
         "error": None,
         "fake": False,

@@ -35,6 +35,10 @@ class Requests:
         self._agent = agent
         self._workers = workers
 
+    def closed(self) -> dict[str, dict[str, str]]:
+        """What may not be begun now, and why: see `conditions.Closed`."""
+        return self._agent.closed.to_wire()
+
     async def run(self, body: RunBody) -> Parts:
         """Add jobs, then a part as each ends."""
         paths = [_absolute(path) for path in body.paths]
@@ -64,7 +68,8 @@ class Requests:
                 if isinstance(engine.error, ModelUnavailable):
                     raise engine.error
                 if engine.held or engine.gave_way_to:
-                    await engine.wait_loaded()  # says why it never will be
+                    why = f"gave way to {engine.gave_way_to} on the GPU" if engine.gave_way_to else "was unloaded"
+                    raise ModelUnavailable(f"model {model} {why}", hint=f"agentd model load {model}")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def render(self, body: RenderBody) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class Requests:
         job = await self._agent.store.write(queue.retry_job, job_id, now())
         self._agent.added.set()
         places = await self._agent.store.read(outlook.find_places, [job_id])
-        return job_shape(job, places.get(job_id))
+        return job_shape(job, places.get(job_id), closed=self._agent.closed)
 
     async def cancel(self, job_id: int) -> JobShape:
         """End a job, at the next step where it runs."""

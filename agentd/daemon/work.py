@@ -66,7 +66,7 @@ class Worker:
     """Claims the jobs of one model while its engine is ready, as many at a time as fill its batch.
 
     An interactive job is claimed even when all hands are full of others. A job under which the engine crashed
-    before is done alone, so that one more crash is nobody's but its own. What a condition has closed is not claimed.
+    before is done alone, so that one more crash is nobody's but its own. What is closed now is not claimed.
     With `only`, nothing is claimed but the jobs that the worker is told to `admit`.
     """
 

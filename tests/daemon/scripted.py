@@ -27,6 +27,7 @@ class ScriptedEngine:
         self.error: AgentdError | None = None
         self.restarts = 0
         self.held = False
+        self.gave_way_to = ""
         self.pid = None
         self.parallel = 1
         self.load = Load()

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agentd.conditions import When
 from agentd.daemon.settings import Config, load_config
 from agentd.errors import ConfigError
 
@@ -37,8 +38,11 @@ def test_the_example_says_every_key_there_is() -> None:
     written = yaml.safe_load(EXAMPLE.read_text())
     config = load_config(EXAMPLE)
     assert set(written) == set(Config.model_fields)
-    assert set(written["models"]["main"]) == set(type(config.models["main"]).model_fields)
+    model = type(config.models["main"]).model_fields
+    assert set(written["models"]["main"]) == {field.alias or name for name, field in model.items()}
     assert set(written["watch"][0]) == set(type(config.watch[0]).model_fields)
+    for when in (written["watch"][0]["when"], *written["when"].values()):
+        assert set(when) == set(When.model_fields)
 
 
 @pytest.mark.parametrize(
