@@ -44,7 +44,7 @@ def idle_seconds(now: float) -> float | None:
         return parse_ioreg(_output("ioreg", "-c", "IOHIDSystem", "-d", "4"))
     sessions = _sessions()
     people = [one for one in sessions or [] if one.kind.startswith("user")]
-    terminals = {one.terminal for one in people if one.terminal}
+    terminals = {one.terminal for one in people if one.terminal and not one.graphical}
     terminals |= {one.terminal for one in psutil.users() if one.terminal}
     desktops = [one for one in people if one.graphical]
     touched = [*_seconds_of_terminals(terminals, now), *_seconds_of_desktops(desktops, now)]
