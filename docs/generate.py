@@ -17,6 +17,7 @@ from agentd.actions.notify_settings import NotifyRule, NotifySettings, PlaceSett
 from agentd.actions.settings import ActionSettings, CommandSettings, WebhookSettings
 from agentd.api import log_shapes, notice_shapes, shapes, status_shapes
 from agentd.cli.main import COMMANDS, cli
+from agentd.conditions import When, WhenOfClasses
 from agentd.daemon.settings import Config
 from agentd.engine.settings import KvCache, ModelSettings
 from agentd.logs.news import NewsSettings
@@ -59,6 +60,7 @@ def config_tables() -> str:
         ("models.NAME", ModelSettings),
         ("models.NAME.kv_cache", KvCache),
         ("watch[]", WatchSettings),
+        ("watch[].when, logs[].when, when.triggered, when.backfill", When),
         ("logs[]", LogSettings),
         ("logs[].journald", JournalSettings),
         ("logs[].news", NewsSettings),
@@ -82,7 +84,8 @@ def _keys(section: Any) -> str:
     schema = section.model_json_schema(mode="validation")
     defaults = section.model_construct().model_dump(mode="json", warnings=False)
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in section.model_fields.items():
+    for name, field in section.model_fields.items():
+        key = field.alias or name
         default = "required" if field.is_required() else f"`{_default(key, field, defaults)}`"
         kind = _type(schema["properties"][key])
         rows.append(f"| `{key}` | {kind} | {default} | {(field.description or '').replace('|', chr(92) + '|')} |")
@@ -91,6 +94,8 @@ def _keys(section: Any) -> str:
 
 def _default(key: str, field: Any, defaults: dict[str, Any]) -> str:
     value = defaults[key]
+    if field.annotation in (When, WhenOfClasses):
+        return "{}"  # asks for nothing
     if isinstance(value, dict):
         return "{main: {path: starter}}" if key == "models" else str(value or "{}").replace("'", "")
     return (

@@ -1,6 +1,7 @@
 """`agentd model`: what it shows, what it refuses; with a daemon, see `acceptance/test_models.py`."""
 
 from agentd.api.status_shapes import ModelShape
+from agentd.cli.model import _why
 from agentd.cli.text import loaded_text, memory_text
 from agentd.paths import Paths
 from tests.cli.conftest import Cli
@@ -31,6 +32,12 @@ def test_loading_and_unloading_need_a_daemon(cli: Cli, fake: Paths) -> None:
         ran = cli("model", *words)
         assert (ran.code, ran.out) == (3, "")
         assert ran.err.endswith("error: The daemon is not running.\nnext:  agentd start --detach\n")
+
+
+def test_a_model_that_gave_way_says_to_whom_unless_a_person_unloaded_it() -> None:
+    shape = {"held": False, "gave_way_to": "blender (pid 7)", "error": None, "use": "text"}
+    assert _why("main", shape) == "gave way to blender (pid 7); it comes back when the GPU is free"
+    assert _why("main", shape | {"held": True}) == "its jobs wait: agentd model load main"
 
 
 def test_what_is_in_memory_is_told_in_a_line_and_one_for_each_device() -> None:

@@ -4,18 +4,21 @@ from pathlib import Path
 import pytest
 
 from agentd.api.status_shapes import ModelShape, StatusShape
+from agentd.conditions import Closed
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
 from agentd.daemon.health import problems, report, usual_seconds
 from agentd.errors import ModelUnavailable, StoreError, Unreadable
 from agentd.model import Load
+from agentd.records import Priority
 from agentd.store import parts, queue, results
 from agentd.store.database import Database
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.settings import WatchSettings
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import ScriptedEngine
+from tests.daemon.working import trigger
 from tests.making import make_document, make_result
 from tests.shapes import check_shape
 
@@ -51,6 +54,21 @@ async def test_ready_means_every_model_loaded_and_every_folder_scanned(
     assert not shape["ready"]
     model = shape["models"]["main"]
     assert (model["loaded"], model["error"], model["context"]) == (False, "cannot open the model", None)
+
+
+async def test_waiting_jobs_and_a_model_that_gave_way_are_told(
+    agent: Agent, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    shape = await report(agent, [], [], Follow(agent))
+    assert (shape["waiting"], shape["models"]["main"]["gave_way_to"]) == ([], None)
+    await trigger(agent, write_note(), Priority.BACKFILL)
+    agent.closed = Closed({"log /x": "waits for the network"}, {Priority.BACKFILL: "waits until 22:00"})
+    engine.gave_way_to = "blender (pid 7)"
+    shape = await report(agent, [], [], Follow(agent))
+    check_shape(shape, StatusShape)
+    waits = {"origin": None, "priority": "backfill", "jobs": 1, "waits_for": "waits until 22:00"}
+    assert shape["waiting"] == [waits]
+    assert shape["models"]["main"]["gave_way_to"] == "blender (pid 7)"
 
 
 async def test_a_watch_says_what_is_wrong_with_it(agent: Agent, tmp_path: Path) -> None:

@@ -232,6 +232,20 @@ async def test_whoever_asks_brings_an_unloaded_model_back(
     assert (engine.held, engine.demands) == (False, 1)
 
 
+async def test_a_run_whose_model_gives_way_says_so(
+    agent: Agent, alone: Requests, engine: ScriptedEngine, write_note: WriteNote
+) -> None:
+    async def cut_off() -> str:
+        engine.gave_way_to = "blender (pid 7)"
+        engine.ready.clear()
+        raise ModelUnavailable("model main gave way to blender (pid 7)")
+
+    engine.answers = [cut_off]
+    with pytest.raises(ModelUnavailable, match=r"gave way to blender \(pid 7\) on the GPU") as why:
+        await collect(alone.run(RunBody(task="note-tagging", paths=[str(write_note())])))
+    assert why.value.hint == "agentd model load main"
+
+
 async def test_a_run_whose_model_is_unloaded_says_so_and_its_job_waits(
     agent: Agent, alone: Requests, engine: ScriptedEngine, write_note: WriteNote
 ) -> None:

@@ -103,3 +103,18 @@ def test_two_watches_of_one_task_must_take_files_in_the_same_way(tmp_path: Path,
 def test_a_mode_without_a_burst_is_named(tmp_path: Path) -> None:
     told = error_of(tmp_path / "config.yaml", "watch:\n  - {path: ~/Notes, task: summarise, mode: restart}\n")
     assert "it goes with `per: folder`" in told
+
+
+def test_conditions_are_found_wherever_a_section_has_them(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "watch:\n  - {path: /n, task: t, when: {on_ac: true}}\n  - {path: /m, task: t}\n"
+        "logs:\n  - {journald: {}, when: {hours: 22:00-06:00}}\n"
+    )
+    found = load_config(file).conditions()
+    assert {origin: [when.asks for when in whens] for origin, whens in found.items()} == {
+        "watch /n t": [{"on_ac"}],
+        "log journal": [{"hours"}],
+    }
+    assert "did you mean `hours`?" in error_of(file, "when:\n  backfill: {hour: 22:00-06:00}")
+    assert "the keys here are triggered, backfill" in error_of(file, "when: {interactive: {on_ac: true}}")

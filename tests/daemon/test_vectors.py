@@ -144,6 +144,21 @@ async def test_a_note_is_embedded_once_whatever_happens_to_its_tags(
     assert embedder.texts == ["Sow peas", "Another"]
 
 
+async def test_notes_that_are_not_urgent_wait_while_backfills_do_and_one_that_is_tagged_does_not(
+    vault: Vault, made: NoteVectors, store: Store, embedder: ScriptedEmbedder
+) -> None:
+    made.pause(True)
+    write(vault, "a.md", "Sow peas", "garden")
+    note = write(vault, "new.md", "Bake bread")
+    async with working(made):
+        await vault.refresh()
+        await near(vault, note)
+        assert embedder.texts == ["Bake bread"]
+        made.pause(False)
+        await wait_until(lambda: all_embedded(made, store), what="the vector")
+    assert embedder.texts == ["Bake bread", "Sow peas"]
+
+
 async def test_a_note_is_compared_with_what_is_there_and_waits_for_nothing(
     vault: Vault, made: NoteVectors, embedder: ScriptedEmbedder
 ) -> None:
