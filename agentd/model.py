@@ -5,7 +5,7 @@ A task run or an ask gets a `Model`; which engine, process or machine stands beh
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from agentd.records import Priority
@@ -38,6 +38,19 @@ class Request:
     shared: int = 0  # how many of the first messages other requests begin with as well: computed once, kept
     decide: tuple[str, ...] = ()  # properties of the schema, each an enum, that are chosen by score
     empty: tuple[Message, ...] = ()  # the same prompt about an empty input: what scores are calibrated by
+
+    def to_wire(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "messages": [asdict(message) for message in self.messages],
+            "empty": [asdict(message) for message in self.empty],
+            "shared": self.shared,
+            "decide": list(self.decide),
+            "schema": self.schema,
+            "max_tokens": self.max_tokens,
+            "seconds": self.seconds,
+            "priority": int(self.priority),
+        }
 
 
 @dataclass(frozen=True, slots=True)

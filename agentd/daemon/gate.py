@@ -18,6 +18,7 @@ from agentd.daemon.agent import Agent
 from agentd.daemon.machine import MachineReader
 from agentd.engine.client import EngineClient
 from agentd.records import Priority
+from agentd.ticks import tick
 
 log = logging.getLogger("agentd.conditions")
 
@@ -46,6 +47,7 @@ class Gate:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
+            tick()
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -105,7 +105,7 @@ class NoteVectors:
         given_up = [text for text, count in self._failures.items() if count >= MOST_FAILURES]
         found = await self._store.read(vectors.missing, self.key, given_up, PAGE)
         for group in self._groups(found):
-            await self._open.wait()
+            await attend(self._open.wait())
             try:
                 await self._embed(group, Priority.BACKFILL)
             except ModelUnavailable:

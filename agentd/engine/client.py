@@ -201,7 +201,7 @@ class EngineClient:
 
     async def render(self, messages: tuple[Message, ...], priority: Priority = Priority.TRIGGERED) -> Rendered:
         """The exact prompt for these messages."""
-        return Rendered(**await self._ask({"op": "render", **_fields(Request(messages, priority=priority))}))
+        return Rendered(**await self._ask({"op": "render", **Request(messages, priority=priority).to_wire()}))
 
     async def check_schema(self, schema: dict[str, Any]) -> None:
         """Raise `BadSchema` where the schema cannot be compiled."""
@@ -209,7 +209,7 @@ class EngineClient:
 
     async def generate(self, request: Request, on_text: OnText | None = None) -> Generation:
         """Answer a request. Cancelling the awaiting task cancels it in the child too."""
-        frame = {"op": "generate", "stream": on_text is not None, **_fields(request)}
+        frame = {"op": "generate", "stream": on_text is not None, **request.to_wire()}
         return Generation(**await self._ask(frame, on_text))
 
     async def embed(
@@ -382,16 +382,3 @@ def _stamp(settings: ModelSettings) -> weights.FileStamp | None:
         return weights.stamp(weights.find_weights(settings))
     except (ModelUnavailable, OSError):
         return None
-
-
-def _fields(request: Request) -> Frame:
-    return {
-        "messages": [dataclasses.asdict(message) for message in request.messages],
-        "empty": [dataclasses.asdict(message) for message in request.empty],
-        "shared": request.shared,
-        "decide": list(request.decide),
-        "schema": request.schema,
-        "max_tokens": request.max_tokens,
-        "seconds": request.seconds,
-        "priority": int(request.priority),
-    }

@@ -76,12 +76,28 @@ def test_a_job_waits_for_its_hours_and_says_so_while_questions_are_answered(
     assert daemon.agentd("ask", "when is the pear tree pruned?").returncode == 0
     assert daemon.counts() == {"queued": 1, "done": 1}
     assert daemon.query("SELECT attempts FROM jobs WHERE state = 'queued'") == [(0,)]
+    opened = CONFIG.format(folder=folder, model="keep_alive: 1s", when=hours_from_now(-1, 1))
+    (daemon.home / "config.yaml").write_text(opened)
+    assert daemon.agentd("reload").returncode == 0
+    daemon.wait_done(2)
+    assert daemon.json("status")["waiting"] == []
     daemon.stop()
-    assert daemon.json("jobs", "show", str(job["id"]))["waits_for"] is None, "without a daemon nothing is known"
-    again = make_daemon(CONFIG.format(folder=folder, model="keep_alive: 1s", when=hours_from_now(-1, 1)))
-    again.start()
-    again.wait_done(2)
-    again.stop()
+    assert daemon.json("jobs", "show", str(job["id"]))["waits_for"] is None
+
+
+def test_jobs_that_a_reload_closes_are_not_begun(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    daemon = make_daemon(CONFIG.format(folder=folder, model="threads: auto", when=""))
+    daemon.start()
+    daemon.write("a.md")
+    daemon.wait_done(1)
+    closed = CONFIG.format(folder=folder, model="threads: auto", when="")
+    (daemon.home / "config.yaml").write_text(f"{closed}when: {{triggered: {{{hours_from_now(5, 6)}}}}}\n")
+    assert daemon.agentd("reload").returncode == 0
+    daemon.write("b.md")
+    assert waiting_job(daemon)["waits_for"].startswith("waits until ")
+    assert [one["priority"] for one in daemon.json("status")["waiting"]] == ["triggered"]
+    daemon.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The gate: what the config asks, held against a machine that a test describes."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -44,7 +45,8 @@ class FakeReader:
 
 
 def configure(agent: Agent, **sections: Any) -> None:
-    agent.config = Config.model_validate({"models": {"main": {"path": "fake"}}, **sections})
+    config = Config.model_validate({"models": {"main": {"path": "fake"}}, **sections})
+    agent.bound = dataclasses.replace(agent.bound, config=config)
 
 
 def watch(**when: Any) -> dict[str, Any]:
