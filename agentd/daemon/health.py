@@ -121,7 +121,8 @@ async def status_line(agent: Agent) -> str:
     if waiting and seconds:
         work += f", about {max(round(seconds / 60), 1)} min"
     ended = [f"{counts[state]:,} {state}" for state in (JobState.FAILED, JobState.QUARANTINED) if counts[state]]
-    return "; ".join([*(failed or ["ready"]), work, *ended])
+    waits = sorted({one.reason for one in await waiting_jobs(agent)})
+    return "; ".join([*(failed or ["ready"]), work, *waits, *ended])
 
 
 async def usual_seconds(agent: Agent, name: str) -> float | None:

@@ -8,7 +8,7 @@ from agentd.conditions import Closed
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
-from agentd.daemon.health import problems, report, usual_seconds
+from agentd.daemon.health import problems, report, status_line, usual_seconds
 from agentd.errors import ModelUnavailable, StoreError, Unreadable
 from agentd.model import Load
 from agentd.records import Priority
@@ -68,6 +68,7 @@ async def test_waiting_jobs_and_a_model_that_gave_way_are_told(
     check_shape(shape, StatusShape)
     waits = {"origin": None, "priority": "backfill", "jobs": 1, "waits_for": "waits until 22:00"}
     assert shape["waiting"] == [waits]
+    assert await status_line(agent) == "ready; 1 job to do; waits until 22:00"
     assert shape["models"]["main"]["gave_way_to"] == "blender (pid 7)"
 
 
