@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 
+import psutil
+
 from agentd.conditions import Closed, Machine, When, judge
 from agentd.daemon.agent import Agent
 from agentd.daemon.machine import MachineReader
@@ -43,6 +45,8 @@ class Gate:
         self._reader = reader or MachineReader()
         self._clock = clock or _wall_clock
         self._way = GivingWay()
+        self._turn = asyncio.Lock()  # a reload looks, too
+        self._unread = False  # the machine could not be read, which was told
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -53,24 +57,43 @@ class Gate:
 
     async def look(self) -> None:
         """Hold what the config asks against the machine, once: await it before the first job is claimed."""
-        agent, config = self._agent, self._agent.config
-        origins, classes = config.conditions(), config.when.by_priority()
-        yielding = [engine for engine in agent.engines.values() if engine.settings.yields == "gpu"]
-        conditions = itertools.chain(classes.values(), *origins.values())
-        asked = {key for when in conditions for key in when.asks} | ({"gpu_free"} if yielding else set())
-        machine = await asyncio.to_thread(self._reader.read, asked) if asked - {"hours"} else Machine()
-        now = self._clock()
-        closed = Closed(
-            {origin: reason for origin, whens in origins.items() if (reason := _first(whens, machine, now))},
-            {priority: reason for priority, when in classes.items() if (reason := judge(when, machine, now))},
-        )
+        async with self._turn:
+            agent, config = self._agent, self._agent.config
+            origins, classes = config.conditions(), config.when.by_priority()
+            yielding = [engine for engine in agent.engines.values() if engine.settings.yields == "gpu"]
+            conditions = itertools.chain(classes.values(), *origins.values())
+            asked = {key for when in conditions for key in when.asks} | ({"gpu_free"} if yielding else set())
+            machine = await self._read(asked)
+            now = self._clock()
+            closed = Closed(
+                {origin: reason for origin, whens in origins.items() if (reason := _first(whens, machine, now))},
+                {priority: reason for priority, when in classes.items() if (reason := judge(when, machine, now))},
+            )
+            self._close(closed)
+            self._way.look(yielding, machine, time.monotonic())
+
+    async def _read(self, asked: set[str]) -> Machine:
+        """What is asked of the machine; of one that cannot be read, nothing is known."""
+        if not asked - {"hours"}:
+            return Machine()
+        try:
+            machine = await asyncio.to_thread(self._reader.read, asked)
+        except (OSError, psutil.Error) as error:
+            if not self._unread:
+                log.warning("conditions are taken as met, since this machine cannot be read: %s", error)
+            self._unread = True
+            return Machine()
+        self._unread = False
+        return machine
+
+    def _close(self, closed: Closed) -> None:
+        agent = self._agent
         before, agent.closed = agent.closed, closed
         _tell(before, closed)
         if before and before != closed:
             agent.added.set()  # what was closed may be open now: whoever waits for work looks again
         if agent.vectors:
             agent.vectors.pause(Priority.BACKFILL in closed.priorities)
-        self._way.look(yielding, machine, time.monotonic())
 
 
 class GivingWay:

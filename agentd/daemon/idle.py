@@ -59,7 +59,8 @@ def parse_sessions(text: str) -> list[Session]:
     for block in text.split("\n\n"):
         keys = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Class" in keys:
-            since = int(keys.get("IdleSinceHint") or 0) / 1e6
+            told = keys.get("IdleSinceHint", "")
+            since = int(told) / 1e6 if told.isdigit() else 0.0
             idle = keys.get("IdleHint") == "yes"
             found.append(Session(keys["Class"], keys.get("Type", ""), keys.get("TTY", ""), idle, since))
     return found

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeDaemon
@@ -97,6 +98,8 @@ def test_jobs_that_a_reload_closes_are_not_begun(make_daemon: MakeDaemon, tmp_pa
     daemon.write("b.md")
     assert waiting_job(daemon)["waits_for"].startswith("waits until ")
     assert [one["priority"] for one in daemon.json("status")["waiting"]] == ["triggered"]
+    psutil.Process(daemon.pid).suspend()
+    assert waiting_job(daemon)["waits_for"] is None, "jobs are listed though the daemon says nothing"
     daemon.stop()
 
 

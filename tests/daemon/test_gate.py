@@ -36,11 +36,13 @@ FREE = Machine(gpu_users=(), gpu_free=1)
 class FakeReader:
     """A machine that is what a test says, and notes what was asked."""
 
-    machine: Machine
+    machine: Machine | OSError
     asked: list[set[str]] = field(default_factory=list)
 
     def read(self, asked: Collection[str]) -> Machine:
         self.asked.append(set(asked))
+        if isinstance(self.machine, OSError):
+            raise self.machine
         return self.machine
 
 
@@ -109,6 +111,20 @@ async def test_a_config_that_was_swapped_counts_from_the_next_look_on(agent: Age
     configure(agent, watch=[watch()])
     await gate.look()
     assert not agent.closed
+
+
+async def test_a_machine_that_cannot_be_read_holds_nothing_back_and_that_is_told_once(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate, reader = gate_of(agent, Machine(on_ac=False))
+    configure(agent, watch=[watch(on_ac=True)], logs=[{"path": "/l", "when": {"hours": "13:00-14:00"}}])
+    await gate.look()
+    reader.machine = OSError(24, "Too many open files")
+    await gate.look()
+    await gate.look()
+    assert agent.closed.origins == {"log /l": "waits until 13:00"}, "the clock can be read"
+    told = "conditions are taken as met, since this machine cannot be read: [Errno 24] Too many open files"
+    assert [line for line in caplog.messages if "read" in line] == [told]
 
 
 async def test_two_watches_of_one_folder_and_task_are_closed_by_either(agent: Agent) -> None:
