@@ -44,7 +44,8 @@
     ├── NotFound                 no job, result or model of that name
     ├── AlreadyRunning           a second daemon on the same home
     ├── NotRunning               the daemon cannot be reached; exit 3
-    └── DaemonFailed             the daemon did not start or stop
+    ├── DaemonFailed             the daemon did not start or stop
+    └── ServiceError             systemd or launchd is not there, or did not do what it was told
 
 The docstring of a class is its default message. `hint` is the next command to type. The retry policy
 reads `retryable`; nothing else decides that. This module knows no other one.
@@ -365,6 +366,13 @@ class DaemonFailed(AgentdError):
     """The daemon did not do what it was told."""
 
     code = "daemon-failed"
+
+
+class ServiceError(AgentdError):
+    """The service manager did not do what it was told."""
+
+    code = "service"
+    default_hint = "agentd service status"
 
 
 def _valid_text(text: str) -> str:

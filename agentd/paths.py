@@ -49,13 +49,21 @@ def find_paths() -> Paths:
     """The paths of `AGENTD_HOME`, or else the platform's."""
     home = os.environ.get("AGENTD_HOME")
     if home:
-        root = _home(home)
-        config, data, state, runtime = root, root, root, root / "run"
-    else:
-        config = Path(platformdirs.user_config_path("agentd"))
-        data = Path(platformdirs.user_data_path("agentd"))
-        state = Path(platformdirs.user_state_path("agentd"))
-        runtime = _runtime_folder()
+        return paths_below(_home(home))
+    return _paths(
+        config=Path(platformdirs.user_config_path("agentd")),
+        data=Path(platformdirs.user_data_path("agentd")),
+        state=Path(platformdirs.user_state_path("agentd")),
+        runtime=_runtime_folder(),
+    )
+
+
+def paths_below(root: Path) -> Paths:
+    """The paths with everything under one folder."""
+    return _paths(config=root, data=root, state=root, runtime=root / "run")
+
+
+def _paths(*, config: Path, data: Path, state: Path, runtime: Path) -> Paths:
     return Paths(
         config=config / "config.yaml",
         tasks=config / "tasks",

@@ -48,7 +48,10 @@ def _keep_owner(source: Place, writing: int, found: os.stat_result, *, strict: b
     try:
         # Only root may give files away; a group that one is in may be kept.
         os.fchown(writing, found.st_uid, found.st_gid)
-    except PermissionError as broken:
+    except OSError as broken:
+        # In a user namespace, such as a service's, a foreign group has no number that could be given.
+        if broken.errno not in (errno.EPERM, errno.EINVAL):
+            raise
         if strict:
             raise NotEditable(f"{source.path} belongs to somebody else, which could not stay so") from broken
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "notify": ("notify", "Try the places where people are told, and list what they were told."),
     "tasks": ("tasks", "List, show, check and test tasks; their vocabularies."),
     "model": ("model", "List, load and unload models."),
+    "service": ("service", "Let the machine run the daemon: systemd or launchd."),
     "config": ("config", "Show and check the config."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

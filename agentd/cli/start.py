@@ -66,12 +66,16 @@ def stop() -> None:
 
 @click.command()
 def restart() -> None:
-    """Stop the daemon, if it runs, and start it in the background."""
+    """Stop the daemon, if it runs, and start it in the background; a service through its manager."""
     from agentd.daemon.settings import load_config
+    from agentd.service.running import restart_service
 
     paths = find_paths()
     load_config(paths.config)  # a daemon that runs is not ended for one that cannot start
     pid = _pid(paths)
+    if restart_service(pid):
+        click.echo(f"agentd is running again as a service (pid {_pid(paths)})", err=True)
+        return
     if pid is not None:
         stop_daemon(paths, pid)
     start_detached(paths)
