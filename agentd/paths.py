@@ -85,6 +85,11 @@ def _home(text: str) -> Path:
 
 
 def _runtime_folder() -> Path:
+    made = Path(os.environ.get("RUNTIME_DIRECTORY", ""))
+    if made.name == "agentd" and made.is_absolute():
+        # What systemd made for this service. The folder around it is not writable in there, for which platformdirs
+        # would take another one.
+        return made
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR (in a cron job, say) platformdirs warns and takes a folder that will do.
         warnings.simplefilter("ignore")

@@ -93,3 +93,14 @@ def test_the_limit_is_that_of_the_system(extra: int, monkeypatch: pytest.MonkeyP
                 sock.bind(str(wanted))
         else:
             sock.bind(str(wanted))
+
+
+def test_the_socket_lies_in_the_runtime_folder_that_systemd_made_for_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AGENTD_HOME")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "agentd"))
+    assert find_paths().socket == tmp_path / "agentd" / "agentd.sock"
+    # That of another service, which runs agentd, is none of ours.
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "cron"))
+    assert not find_paths().socket.is_relative_to(tmp_path / "cron")

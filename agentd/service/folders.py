@@ -55,15 +55,15 @@ def needs(config: Config, paths: Paths, edits: Edits) -> Needs:
     )
 
 
-def secrets(home: Path, needed: Needs) -> tuple[Path, ...]:
-    """The folders of keys in a home that can be hidden: those in which, or around which, nothing is needed."""
+def hideable(home: Path, needed: Needs) -> tuple[str, ...]:
+    """Which of `SECRETS` in a home can be hidden: those in which nothing is needed."""
     if needed.commands:
         return ()  # `rsync` or `git` go wherever their user's keys are
     places = (*needed.writable, *needed.readable)
     return tuple(
-        secret
-        for secret in (Path(os.path.realpath(home / name)) for name in SECRETS)
-        if not any(place.is_relative_to(secret) for place in places)
+        name
+        for name in SECRETS
+        if not any(place.is_relative_to(os.path.realpath(home / name)) for place in places)
     )
 
 

@@ -4,13 +4,18 @@ What a service manager runs, it alone starts again: a daemon that was detached i
 business, and would hold the home when the service comes back.
 """
 
+import sys
+
 from agentd.errors import ServiceError
 from agentd.service.installation import Service
 
 
 def restart_service(pid: int | None) -> bool:
-    """Restart the service whose daemon has this pid, or of this user where none runs; False where there is none."""
-    for system in (False, True):
+    """Restart the service whose daemon this is, or the user's where none runs; False where there is none.
+
+    Raises `ServiceError` where its manager cannot be reached or does not do it.
+    """
+    for system in (False,) if sys.platform == "darwin" else (False, True):
         manager = Service(system=system).manager
         if not manager.file.exists():
             continue

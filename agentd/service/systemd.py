@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.errors import ServiceError
-from agentd.service.folders import Needs, secrets
+from agentd.service.folders import Needs, hideable
 
 UNIT = "agentd.service"
 SYSTEM_USER = "agentd"
@@ -162,8 +162,9 @@ def _namespaces(needed: Needs, machine: Machine, *, system: bool) -> Iterator[st
     for place in needed.readable if system else ():
         if place in homes:
             yield f"BindReadOnlyPaths={_path(place)}"
-    for hidden in () if system else secrets(machine.home, needed):
-        yield f"InaccessiblePaths={_path(hidden)}"
+    hidden = () if system else hideable(machine.home, needed)
+    if hidden:
+        yield f"InaccessiblePaths={' '.join(f'-%h/{name}' for name in hidden)}"
     if any(place.is_relative_to(folder) for place in places for folder in _TEMPORARY):
         yield "ReadWritePaths=/tmp /var/tmp"
     else:
