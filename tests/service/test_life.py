@@ -1,6 +1,6 @@
 """The unit for real: a user's systemd runs it, with the sandbox that it asks for.
 
-The tests of this file share one manager and go on where the one before ended.
+The tests share one manager; each begins with a service that is installed and runs with the usual config.
 """
 
 import json
@@ -25,8 +25,6 @@ vocabularies: {{tags: [python, garden]}}
 LETTERS = "  - {path: ~/Letters, task: summarise, settle: 100ms}"
 # What a person may change without the next install losing it; short, so that the tests are.
 DROP_IN = "[Service]\nRestartSec=200ms\nWatchdogSec=3\nStandardError=append:%h/daemon.log\n"
-
-pytestmark = pytest.mark.xdist_group("service life")
 
 
 class Machine:
@@ -69,18 +67,25 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with user_manager(tmp_path_factory.mktemp("manager")) as manager:
         machine = Machine(manager)
         machine.put("Notes/.keep", "")
         machine.put("Letters/.keep", "")
         machine.put(".ssh/id", "a key")
         machine.put(".config/systemd/user/agentd.service.d/override.conf", DROP_IN)
-        machine.configure()
         yield machine
 
 
+@pytest.fixture
+def machine(started: Machine) -> Machine:
+    started.configure()
+    started.agentd("service", "install", "--yes")
+    return started
+
+
 def test_install_without_a_terminal_writes_nothing_unless_it_may(machine: Machine) -> None:
+    machine.agentd("service", "uninstall")
     done = machine.agentd("service", "install", code=1)
     assert "would write" in done.stderr
     assert 'ReadWritePaths="-/home/tester/Notes"' in done.stderr
@@ -89,6 +94,7 @@ def test_install_without_a_terminal_writes_nothing_unless_it_may(machine: Machin
 
 
 def test_install_starts_a_daemon_that_says_it_is_ready(machine: Machine) -> None:
+    machine.agentd("service", "uninstall")
     done = machine.agentd("service", "install", "--yes")
     status = machine.status()
     assert (status["active"], status["enabled"], status["current"]) == (True, True, True)
@@ -164,15 +170,20 @@ def test_restart_goes_through_the_manager(machine: Machine) -> None:
     assert machine.daemon()["pid"] == machine.pid
 
 
-def test_a_stop_is_obeyed_and_lasts(machine: Machine) -> None:
+def stop(machine: Machine) -> None:
     machine.agentd("stop")
     wait_for(lambda: machine.show("ActiveState") == "inactive", 30, "the end of the unit")
+
+
+def test_a_stop_is_obeyed_and_lasts(machine: Machine) -> None:
+    stop(machine)
     assert machine.show("Result") == "success"
     done = machine.agentd("service", "status", code=3)
     assert "next:  systemctl --user start agentd" in done.stderr
 
 
 def test_a_broken_config_is_not_tried_again_and_again(machine: Machine) -> None:
+    stop(machine)
     machine.put(".config/agentd/config.yaml", "models: {main: {path: fake}}\nwacht: []\n")
     machine.systemctl("start", "agentd", code=1)
     wait_for(lambda: machine.show("ActiveState") == "failed", 30, "a failed unit")
@@ -182,16 +193,17 @@ def test_a_broken_config_is_not_tried_again_and_again(machine: Machine) -> None:
 
 
 def test_the_starter_model_runs_inside_the_sandbox(machine: Machine) -> None:
+    machine.put("Letters/letter.md", "# A letter\n\nThe meeting is on Monday.\n")
     machine.configure(model="starter")
-    machine.agentd("service", "install", "--yes")
+    machine.agentd("restart")
     assert machine.daemon()["models"]["main"]["loaded"]
     result = json.loads(machine.agentd("run", "summarise", str(HOME / "Letters/letter.md"), "--json").stdout)
     assert not result[0]["fake"]
 
 
 def test_a_config_that_needs_more_makes_the_unit_old(machine: Machine) -> None:
-    machine.configure(more="actions: {targets: {letters: ~/Filed}}")
     machine.put("Filed/.keep", "")
+    machine.configure(more="actions: {targets: {letters: ~/Filed}}")
     assert machine.status()["current"] is False
     assert "asks for another unit now: agentd service install" in machine.agentd("service", "status").stdout
     before = machine.pid
@@ -202,8 +214,7 @@ def test_a_config_that_needs_more_makes_the_unit_old(machine: Machine) -> None:
 
 
 def test_a_daemon_that_was_detached_is_in_the_way_and_is_named(machine: Machine) -> None:
-    machine.agentd("stop")
-    wait_for(lambda: machine.show("ActiveState") == "inactive", 30, "the end of the unit")
+    stop(machine)
     machine.agentd("start", "--detach")
     done = machine.agentd("service", "install", "--yes", code=1)
     assert "not as a service" in done.stderr
@@ -212,10 +223,9 @@ def test_a_daemon_that_was_detached_is_in_the_way_and_is_named(machine: Machine)
 
 
 def test_uninstall_removes_the_unit_and_keeps_the_results(machine: Machine) -> None:
-    machine.agentd("service", "install", "--yes")
     done = machine.agentd("service", "uninstall")
     assert "kept     /home/tester/.local/share/agentd/agentd.db (results)" in done.stderr
     assert not machine.status()["installed"]
     assert machine.pid == 0
-    assert json.loads(machine.agentd("results", "list", "--json").stdout)
+    assert machine.manager.file(HOME / ".local/share/agentd/agentd.db").exists()
     assert "there is no service" in machine.agentd("service", "uninstall").stderr
