@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from agentd.paths import Paths, find_paths
+from tests.service.stand_in import StandIn
 
 # A slow machine is no failure.
 settings.register_profile("agentd", deadline=None)
@@ -29,3 +30,13 @@ def paths(home: Path) -> Paths:
     found = find_paths()
     found.make_folders()
     return found
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """systemctl and its kin, in whose place a program notes how it is called."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return StandIn(folder)

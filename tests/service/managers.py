@@ -74,7 +74,15 @@ class Manager:
             [
                 *("nsenter", f"--target={self.pid}", "--mount", "--pid"),
                 *("setpriv", f"--reuid={UID}", f"--regid={UID}", "--init-groups"),
-                *("env", "-i", f"--chdir={HOME}", f"HOME={HOME}", f"USER={USER}", "PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
+                *(
+                    "env",
+                    "-i",
+                    f"--chdir={HOME}",
+                    f"HOME={HOME}",
+                    f"USER={USER}",
+                    "PATH=/usr/bin:/bin",
+                    "LANG=C.UTF-8",
+                ),
                 *(f"XDG_RUNTIME_DIR=/run/user/{UID}", *words),
             ],
             capture_output=True,
