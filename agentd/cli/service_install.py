@@ -84,6 +84,8 @@ def _refuse_what_would_fail(one: Service) -> None:
         raise ServiceError(
             "only root can install a service of the machine", hint=f"sudo {agentd} service install --system"
         )
+    if one.system:
+        machine.check_reachable(sys.executable)
 
 
 def _refuse_a_loose_daemon(one: Service, before: ServiceState) -> None:
@@ -114,9 +116,7 @@ def _ask(before: ServiceState, *, starts: bool) -> None:
 
 
 def _put(one: Service, changed: list[Written]) -> None:
-    if one.system:
-        machine.check_readable(sys.executable)
-    else:
+    if not one.system:
         one.paths.make_folders()  # the service itself may not make those that it only reads
     for file in changed:
         file.write()

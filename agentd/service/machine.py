@@ -10,10 +10,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from agentd.errors import ServiceError
 from agentd.service.folders import Needs
-from agentd.service.systemd import GPU_DEVICES, SYSTEM_HOME, Machine
+from agentd.service.systemd import GPU_DEVICES, HOMES, SYSTEM_HOME, Machine
 
 # Where agentd's folders are, unless AGENTD_HOME says it for all of them.
 _FOLDERS = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
@@ -36,17 +37,20 @@ def look(needed: Needs, *, version: int, namespaces: bool, system: bool) -> Mach
     )
 
 
-def check_readable(python: str) -> None:
-    """Raise `ServiceError` where another user could not run this interpreter or read this agentd."""
-    for place in (Path(python), Path(__file__).resolve()):
+def check_reachable(python: str) -> None:
+    """Raise `ServiceError` where the user of the system service could not run this interpreter and this agentd."""
+    for place in (Path(python), Path(python).resolve(), Path(__file__).resolve()):
+        if any(place.is_relative_to(home) for home in HOMES):
+            _refuse(f"{place} lies in a home, which the system service does not see")
         for path in (place, *place.parents):
-            needed = stat.S_IROTH if path == place else stat.S_IXOTH
-            if not path.stat().st_mode & needed:
-                raise ServiceError(
-                    f"the user of the system service cannot reach {place}: {path} is closed to others",
-                    hint="python3 -m venv /opt/agentd && /opt/agentd/bin/pip install agentd "
-                    "&& /opt/agentd/bin/agentd service install --system",
-                )
+            if not path.stat().st_mode & (stat.S_IROTH if path == place else stat.S_IXOTH):
+                _refuse(f"{path} is closed to the user of the system service, who needs {place}")
+
+
+def _refuse(why: str) -> NoReturn:
+    folder = "/opt/agentd"
+    hint = f"python3 -m venv {folder} && {folder}/bin/pip install agentd && {folder}/bin/agentd service install"
+    raise ServiceError(why, hint=f"{hint} --system")
 
 
 def _environment() -> dict[str, str]:

@@ -22,7 +22,7 @@ SYSUSERS = f'u {SYSTEM_USER} - "agentd" {SYSTEM_HOME}\n'
 _NOTIFY_RELOAD = 253  # the first with Type=notify-reload
 _STEPS = 254  # … with RestartSteps=
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
-_HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 # Device nodes of GPUs, as DeviceAllow= names them, by what stands in /dev.
 GPU_DEVICES = {
     "nvidiactl": ("char-nvidia-frontend", "char-nvidia", "char-nvidia-uvm", "char-nvidia-caps"),
@@ -150,7 +150,7 @@ def _namespaces(needed: Needs, machine: Machine, *, system: bool) -> Iterator[st
     yield ""
     yield "PrivateUsers=yes"
     yield "ProtectSystem=strict"
-    homes = [place for place in places if any(place.is_relative_to(home) for home in _HOMES)]
+    homes = [place for place in places if any(place.is_relative_to(home) for home in HOMES)]
     if not system:
         yield "ProtectHome=read-only"
     elif homes:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 USER, UID = "tester", 61500
 HOME = Path("/home/tester")
 CGROUPS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
+SYSTEM_VENV = Path("/opt/agentd")
 MANAGER = "/lib/systemd/systemd"
 
 # What pid 1 of a machine does before a user's manager can be: folders in /run, a cgroup that belongs to the user.
@@ -57,6 +59,40 @@ wait
 """
 
 
+# A shared libpython looks for itself where it was built.
+LIBRARIES = "LD_LIBRARY_PATH=/run/python/lib"
+# A system of its own: accounts, units and state of nobody else, and of the machine's units the targets alone.
+# Without those no boot happens in here, which would clear the machine's /tmp.
+SYSTEM = f"""
+set -e
+mount --make-rprivate /
+umount --lazy /sys/fs/cgroup 2>/dev/null || true
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /var/lib
+mount -t tmpfs -o mode=755 tmpfs /opt
+mount -t tmpfs -o mode=755 tmpfs /home
+mkdir -p /run/python /run/units /run/etc/systemd/system /run/etc/sysusers.d
+mount --bind {sys.base_prefix} /run/python
+cp -a /etc/passwd /etc/group /etc/shadow /etc/gshadow /etc/nsswitch.conf /etc/ld.so.cache /run/etc/
+: > /run/etc/fstab
+: > /run/etc/machine-id
+mount --bind /run/etc /etc
+cp /lib/systemd/system/*.target /lib/systemd/system/*.slice /run/units/
+printf '[Unit]\nDefaultDependencies=no\n' > /run/units/world.target
+mount --bind /run/units /lib/systemd/system
+mount -t tmpfs tmpfs /lib/systemd/system-generators
+mkdir /run/etc/systemd/system/agentd.service.d
+cd /run/etc/systemd/system/agentd.service.d
+printf '[Service]\nEnvironment={LIBRARIES}\nRestartSec=200ms\n' > override.conf
+export {LIBRARIES}
+/run/python/bin/python3 -m venv --without-pip {SYSTEM_VENV}
+printf '%s\n' {ROOT} {sysconfig.get_path("purelib")} > $(echo {SYSTEM_VENV}/lib/python*/site-packages)/agentd.pth
+export container=agentd-test
+exec {MANAGER} --system --unit=world.target --log-target=null --show-status=0
+"""
+
+
 class Manager:
     """A running manager and the world that it sees."""
 
@@ -67,6 +103,20 @@ class Manager:
     def file(self, path: Path | str) -> Path:
         """A file of that world, as it is reached from here."""
         return Path(f"/proc/{self.pid}/root") / str(path).lstrip("/")
+
+    def as_root(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a program as root."""
+        done = subprocess.run(
+            [
+                *("nsenter", f"--target={self.pid}", "--mount", "--pid", "--net", "--cgroup"),
+                *("env", "-i", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/bin", "LANG=C.UTF-8", LIBRARIES, *words),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert code is None or done.returncode == code, f"{words}: {done.stdout}{done.stderr}{self.log}"
+        return done
 
     def run(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a program as the user."""
@@ -151,7 +201,29 @@ def user_manager(folder: Path) -> Iterator[Manager]:
         _remove(cgroup)
 
 
-def _reached(shell: subprocess.Popen[bytes], log: Path) -> Manager:
+@contextlib.contextmanager
+def system_manager(folder: Path) -> Iterator[Manager]:
+    """A system's manager that runs while the block does."""
+    skip_where_impossible()
+    log = folder / "manager.log"
+    with log.open("wb") as out:
+        shell = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net", "--fork", "--kill-child"),
+                *("--mount-proc", "sh", "-c", SYSTEM),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield _reached(shell, log, user=False)
+    finally:
+        shell.kill()
+        shell.wait()
+
+
+def _reached(shell: subprocess.Popen[bytes], log: Path, *, user: bool = True) -> Manager:
     """The manager once it answers; `unshare` is above it."""
 
     def find() -> Manager | None:
@@ -159,7 +231,8 @@ def _reached(shell: subprocess.Popen[bytes], log: Path) -> Manager:
             pytest.skip(f"no manager can be started here: {log.read_text('utf-8', 'replace').strip()[-500:]}")
         for child in psutil.Process(shell.pid).children():
             manager = Manager(child.pid, log)
-            if manager.run("systemctl", "--user", "is-system-running", code=None).stdout.strip() == "running":
+            asked = ("systemctl", "--user" if user else "--system", "is-system-running")
+            if (manager.run if user else manager.as_root)(*asked, code=None).stdout.strip() == "running":
                 return manager
         return None
 
