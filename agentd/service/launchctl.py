@@ -6,11 +6,16 @@ known here.
 
 import os
 import re
+import shlex
+import time
 from pathlib import Path
 
-from agentd.service.calls import LONG_SECONDS, call, find_program, run
+from agentd.errors import ServiceError
+from agentd.service.calls import LONG_SECONDS, SECONDS, call, find_program, run
 from agentd.service.launchd import LABEL
 from agentd.service.manager import ServiceState
+
+POLL_SECONDS = 0.2
 
 _PID = re.compile(r"^\s*pid = (\d+)$", re.MULTILINE)
 _STATE = re.compile(r"^\s*state = (.+)$", re.MULTILINE)
@@ -32,18 +37,18 @@ class Launchd:
         return Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
 
     def typed(self, verb: str) -> str:
-        """What a person types for `start`, `stop` or `restart`."""
-        how = {"stop": f"kill TERM {self._domain}/{LABEL}"}
-        return f"launchctl {how.get(verb, f'kickstart -k {self._domain}/{LABEL}')}"
+        """What a person types to stop the agent, or to start it."""
+        if verb == "stop":
+            return f"launchctl bootout {self._domain}/{LABEL}"
+        return f"launchctl bootstrap {self._domain} {shlex.quote(str(self.file))}"
 
     def state(self) -> ServiceState:
         """How the agent is."""
         done = call(["launchctl", "print", f"{self._domain}/{LABEL}"])
         pid, state, runs = (found.search(done.stdout) for found in (_PID, _STATE, _RUNS))
-        loaded = done.returncode == 0
         return ServiceState(
             installed=self.file.exists(),
-            enabled=loaded,
+            enabled=self.file.exists(),
             active=bool(pid),
             state=state[1] if state else "not loaded",
             since="",
@@ -53,20 +58,26 @@ class Launchd:
         )
 
     def set_up(self) -> None:
-        """Load the agent, now and at every log-in; what was loaded of an earlier one ends."""
-        call(["launchctl", "bootout", f"{self._domain}/{LABEL}"], LONG_SECONDS)  # fails where none was
-        run(["launchctl", "bootstrap", self._domain, str(self.file)], "plutil -lint " + repr(str(self.file)))
+        """Nothing is to be noted: at every log-in launchd reads the folder in which the property list lies."""
 
     def start(self) -> None:
-        """Start the agent, or start it again."""
-        run(["launchctl", "kickstart", "-k", f"{self._domain}/{LABEL}"], "agentd service logs", LONG_SECONDS)
+        """Load what the property list says now, which starts it; an agent that was loaded before ends first."""
+        self.take_down()
+        run(
+            ["launchctl", "bootstrap", self._domain, str(self.file)], f"plutil -lint {shlex.quote(str(self.file))}"
+        )
 
     def take_down(self) -> None:
-        """Stop the agent and unload it."""
-        call(["launchctl", "bootout", f"{self._domain}/{LABEL}"], LONG_SECONDS)
+        """Stop the agent and unload it; returns once it has ended."""
+        call(["launchctl", "bootout", f"{self._domain}/{LABEL}"], LONG_SECONDS)  # fails where none was loaded
+        deadline = time.monotonic() + SECONDS
+        while call(["launchctl", "print", f"{self._domain}/{LABEL}"]).returncode == 0:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"launchd did not end {LABEL} in {SECONDS:g} s", hint=self.typed("stop"))
+            time.sleep(POLL_SECONDS)
 
     def forget(self) -> None:
-        """Nothing is left to note: launchd reads the folder at the next log-in."""
+        """Nothing is left to note."""
 
     def lingers(self) -> bool | None:
         """An agent runs while its user is logged in: there is nothing to tell."""

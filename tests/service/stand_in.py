@@ -34,7 +34,7 @@ class StandIn:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         script = STAND_IN.format(python=sys.executable, folder=str(folder))
-        for name in ("systemctl", "systemd-run", "loginctl", "journalctl"):
+        for name in ("systemctl", "systemd-run", "loginctl", "journalctl", "launchctl"):
             (folder / name).write_text(script)
             (folder / name).chmod(0o755)
         self.answer()
