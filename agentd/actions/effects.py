@@ -293,6 +293,9 @@ class Effects:
             if broken.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpace(f"{path}: no space left", hint=f"df -h {shlex.quote(str(path.parent))}") from broken
             hint = f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"
+            if broken.errno == errno.EROFS:
+                # A service may write only where the config let it when it was installed.
+                hint = "agentd service status"
             raise EffectFailed(f"{path}: {broken.strerror or broken}", hint=hint) from broken
 
     def _named(self, known: dict[str, Any], name: str, what: str) -> Any:

@@ -138,6 +138,22 @@ def test_a_note_is_tagged_inside_the_sandbox(machine: Machine) -> None:
     wait_for(lambda: machine.daemon()["jobs"]["done"] >= 2, 60, "the summary of a letter that is only read")
 
 
+def test_a_folder_that_the_unit_does_not_know_yet_is_not_written_to(machine: Machine) -> None:
+    machine.configure(more=LETTERS.replace("summarise", "note-tagging").replace("settle", "apply: auto, settle"))
+    machine.systemctl("reload", "agentd")
+    wait_for(lambda: "note-tagging" in str(machine.daemon()["watches"][1]), 30, "the other task")
+    letter = machine.put("Letters/late.md", "# The garden\n\nA letter about the garden.\n")
+
+    def refused() -> list[str]:
+        changes = json.loads(machine.agentd("changes", "list", "--json").stdout)
+        return [change["error"] for change in changes if change["path"] == str(HOME / "Letters/late.md")]
+
+    wait_for(lambda: any(refused()), 60, "a change that cannot be made")
+    assert "Read-only file system" in refused()[0]
+    assert "tags:" not in letter.read_text()
+    assert machine.status()["current"] is False
+
+
 def test_a_reload_takes_the_new_config(machine: Machine) -> None:
     before = machine.pid
     machine.configure(more="")
