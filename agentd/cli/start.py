@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
 from agentd.errors import AgentdError, AlreadyRunning, DaemonFailed, NotRunning
 from agentd.paths import Paths, find_paths
+
+if TYPE_CHECKING:
+    from agentd.service.installation import Service
 
 LogFormat = Literal["auto", "text", "json"]
 
@@ -73,8 +76,9 @@ def restart() -> None:
     paths = find_paths()
     load_config(paths.config)  # a daemon that runs is not ended for one that cannot start
     pid = _pid(paths)
-    if restart_service(pid):
+    if service := restart_service(pid):
         click.echo(f"agentd is running again as a service (pid {_pid(paths)})", err=True)
+        _tell_of_old_unit(service)
         return
     if pid is not None:
         stop_daemon(paths, pid)
@@ -89,10 +93,20 @@ def reload() -> None:
     is lost. A broken config is named with its line, and the daemon keeps the one it has.
     """
     from agentd.cli.client import DaemonClient
+    from agentd.service.running import service_of
 
-    changed = DaemonClient(find_paths(), seconds=RELOAD_SECONDS).post("/v1/reload")["changed"]
+    paths = find_paths()
+    changed = DaemonClient(paths, seconds=RELOAD_SECONDS).post("/v1/reload")["changed"]
     told = f"{', '.join(changed)} changed" if changed else "nothing in it has changed"
     click.echo(f"agentd has read its config again: {told}", err=True)
+    pid = _pid(paths)
+    if pid is not None and (service := service_of(pid)):
+        _tell_of_old_unit(service)
+
+
+def _tell_of_old_unit(service: "Service") -> None:
+    if not service.current():
+        click.echo("its unit is for another config, and its rights with it: agentd service install", err=True)
 
 
 def start_detached(paths: Paths, log_format: LogFormat = "auto") -> None:

@@ -10,22 +10,30 @@ from agentd.errors import ServiceError
 from agentd.service.installation import Service
 
 
-def restart_service(pid: int | None) -> bool:
-    """Restart the service whose daemon this is, or the user's where none runs; False where there is none.
+def restart_service(pid: int | None) -> Service | None:
+    """Restart the service whose daemon this is, or the user's where none runs; None where there is none.
 
     Raises `ServiceError` where its manager cannot be reached or does not do it.
     """
+    if pid is None:
+        own = Service()
+        found = own if own.manager.file.exists() else None
+    else:
+        found = service_of(pid)
+    if found:
+        found.manager.start()
+    return found
+
+
+def service_of(pid: int) -> Service | None:
+    """The service whose daemon has this pid; None where no manager that can be asked knows it."""
     for system in (False,) if sys.platform == "darwin" else (False, True):
-        manager = Service(system=system).manager
-        if not manager.file.exists():
+        one = Service(system=system)
+        if not one.manager.file.exists():
             continue
         try:
-            state = manager.state()
+            if one.manager.state().pid == pid:
+                return one
         except ServiceError:
-            if pid is None and not system:
-                raise  # it is installed, so it is what was meant
-            continue
-        if pid == state.pid if pid is not None else not system:
-            manager.start()
-            return True
-    return False
+            continue  # whom nobody can ask cannot be told to do anything either
+    return None

@@ -97,7 +97,7 @@ def test_a_daemon_of_another_manager_or_of_none_is_not_restarted_through_it(stan
     Systemd().file.parent.mkdir(parents=True)
     Systemd().file.write_text("[Service]\n")
     stand_in.answer(("show agentd.service", ACTIVE.format(pid=77), 0))
-    assert not restart_service(78)
+    assert restart_service(78) is None
     assert stand_in.verbs == []
     assert restart_service(77)
     assert stand_in.verbs == ["restart agentd.service"]

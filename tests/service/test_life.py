@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from agentd.service.systemd import user_unit
+from tests.service.making import make_machine, make_needs
 from tests.service.managers import HOME, UID, Manager, user_manager
 from tests.waiting import wait_for
 
@@ -22,6 +24,7 @@ watch:
 {more}
 vocabularies: {{tags: [python, garden]}}
 """
+ALL_GPUS = ("nvidiactl", "dri", "kfd")
 LETTERS = "  - {path: ~/Letters, task: summarise, settle: 100ms}"
 # What a person may change without the next install losing it; short, so that the tests are.
 DROP_IN = "[Service]\nRestartSec=200ms\nWatchdogSec=3\nStandardError=append:%h/daemon.log\n"
@@ -221,12 +224,30 @@ def test_a_config_that_needs_more_makes_the_unit_old(machine: Machine) -> None:
     machine.put("Filed/.keep", "")
     machine.configure(more="actions: {targets: {letters: ~/Filed}}")
     assert machine.status()["current"] is False
+    assert "its unit is for another config" in machine.agentd("reload").stderr
     assert "asks for another unit now: agentd service install" in machine.agentd("service", "status").stdout
     before = machine.pid
     done = machine.agentd("service", "install", "--yes")
     assert '+ReadWritePaths="-/home/tester/Filed"' in done.stderr
     assert machine.status()["current"] is True
     assert machine.pid != before
+
+
+@pytest.mark.parametrize(
+    ("network", "gpus", "namespaces"),
+    [(True, (), True), (False, ALL_GPUS, True), (True, ALL_GPUS, False)],
+    ids=["network", "gpu", "without namespaces"],
+)
+def test_other_variants_of_the_unit_start_as_well(
+    machine: Machine, network: bool, gpus: tuple[str, ...], namespaces: bool
+) -> None:
+    own = (HOME / ".local/share/agentd", HOME / ".local/state/agentd", HOME / "Notes")
+    needed = make_needs(writable=own, readable=(HOME / ".config/agentd",), network=network)
+    here = make_machine(home=HOME, environment={}, gpus=gpus, namespaces=namespaces)
+    machine.put(".config/systemd/user/agentd.service", user_unit(needed, here))
+    machine.systemctl("daemon-reload")
+    machine.systemctl("restart", "agentd")
+    assert machine.daemon()["pid"] == machine.pid
 
 
 def test_a_daemon_that_was_detached_is_in_the_way_and_is_named(machine: Machine) -> None:
