@@ -4,6 +4,7 @@ Pure but for a look at what exists. What a task does to a file is asked of a cal
 for a service manager is not known here.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Needs:
     network: bool
     journal: bool
     gpu: bool
+    gpu_asked: bool  # whether one is free is asked of it, even where no model could use it
     commands: bool  # programs of the user's own, of which nothing is known
     runtime: bool  # the socket lies in the runtime folder, which a service manager makes anew at every start
 
@@ -44,12 +46,16 @@ def needs(config: Config, paths: Paths, edits: Edits) -> Needs:
     writable = _outermost({*own, *watched, *config.actions.targets.values()})
     readable = _outermost({paths.config.parent, *_read(config)})
     commands = bool(config.actions.commands)
+    whens = [config.when.triggered, config.when.backfill, *itertools.chain(*config.conditions().values())]
+    gpu_asked = any(when.gpu_free for when in whens)
     return Needs(
         writable=writable,
         readable=tuple(path for path in readable if not _inside(path, writable)),
-        network=bool(config.actions.webhooks) or commands,
+        # In a network of its own, a service would wait for the others for ever.
+        network=bool(config.actions.webhooks) or commands or any(when.network for when in whens),
         journal=any(log.journald is not None for log in config.logs),
-        gpu=any(model.path != FAKE and model.gpu_layers != 0 for model in config.models.values()),
+        gpu=gpu_asked or any(model.path != FAKE and model.gpu_layers != 0 for model in config.models.values()),
+        gpu_asked=gpu_asked,
         commands=commands,
         runtime=runtime,
     )

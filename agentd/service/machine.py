@@ -31,7 +31,7 @@ def look(needed: Needs, *, version: int, namespaces: bool, system: bool) -> Mach
         environment={"AGENTD_HOME": str(SYSTEM_HOME)} if system else _environment(),
         version=version,
         namespaces=namespaces,
-        gpus=_gpus(),
+        gpus=_gpus(asked=needed.gpu_asked),
         shared=any(_hands_group_on(folder) for folder in needed.writable),
         groups=tuple(_groups(needed)) if system else (),
     )
@@ -60,12 +60,12 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _FOLDERS if os.environ.get(name)}
 
 
-def _gpus() -> tuple[str, ...]:
-    """The GPUs that are here and that the installed llama.cpp can use."""
+def _gpus(*, asked: bool) -> tuple[str, ...]:
+    """The GPUs that are here and that the installed llama.cpp can use, or that are asked how busy they are."""
     found = importlib.util.find_spec("llama_cpp")
     folders = [Path(folder) / "lib" for folder in (found and found.submodule_search_locations) or ()]
     names = [library.name for folder in folders for library in folder.glob("libggml-*")]
-    if not any(kind in name for name in names for kind in _GPU_LIBRARIES):
+    if not asked and not any(kind in name for name in names for kind in _GPU_LIBRARIES):
         return ()
     return tuple(name for name in GPU_DEVICES if Path("/dev", name).exists())
 

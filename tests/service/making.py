@@ -15,6 +15,7 @@ def make_needs(**given: Any) -> Needs:
         "network": False,
         "journal": False,
         "gpu": True,
+        "gpu_asked": False,
         "commands": False,
         "runtime": True,
     }

@@ -54,9 +54,12 @@ def test_the_folder_of_the_config_is_only_read(monkeypatch: pytest.MonkeyPatch, 
         ("watch: [{path: /srv/n, task: a}]", False),
         ("actions: {webhooks: {a: {url: 'https://example.org/'}}}", True),
         ("actions: {commands: {a: {run: [/bin/true]}}}", True),
+        ("when: {backfill: {network: true}}", True),
+        ("watch: [{path: /srv/n, task: a, when: {network: true}}]", True),
+        ("watch: [{path: /srv/n, task: a, when: {on_ac: true}}]", False),
     ],
 )
-def test_only_webhooks_and_commands_need_a_network(text: str, network: bool) -> None:
+def test_only_what_speaks_to_others_needs_a_network(text: str, network: bool) -> None:
     assert of(text).network == network
 
 
@@ -65,6 +68,12 @@ def test_only_webhooks_and_commands_need_a_network(text: str, network: bool) -> 
 )
 def test_a_gpu_is_needed_by_a_model_that_may_put_layers_on_it(model: str, gpu: bool) -> None:
     assert of(f"models: {{main: {{{model}}}}}").gpu == gpu
+
+
+def test_a_gpu_is_needed_by_a_condition_that_asks_it() -> None:
+    assert not of("models: {main: {path: fake}}").gpu
+    needed = of("models: {main: {path: fake}}\nwhen: {backfill: {gpu_free: true}}")
+    assert (needed.gpu, needed.gpu_asked) == (True, True)
 
 
 def test_the_journal_is_needed_where_it_is_followed() -> None:
