@@ -27,6 +27,7 @@ MANAGER = "/lib/systemd/systemd"
 # What pid 1 of a machine does before a user's manager can be: folders in /run, a cgroup that belongs to the user.
 SET_UP = f"""
 set -e
+umask 022
 mount --make-rprivate /
 umount --lazy /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
@@ -65,6 +66,7 @@ LIBRARIES = "LD_LIBRARY_PATH=/run/python/lib"
 # Without those no boot happens in here, which would clear the machine's /tmp.
 SYSTEM = f"""
 set -e
+umask 022
 mount --make-rprivate /
 umount --lazy /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
