@@ -36,7 +36,8 @@ def heard_by(listener: Callable[[], None]) -> Iterator[None]:
 async def attend(awaited: Awaitable[T], seconds: float | None = None) -> T:
     """Wait for what may take any time and is nobody's fault (a hint, a slow file system), and tick meanwhile.
 
-    Raises `TimeoutError` after `seconds`. What is awaited is cancelled with its waiter.
+    Raises `TimeoutError` after `seconds`. What is awaited is cancelled with its waiter. Before Python 3.12
+    `asyncio.wait_for` loses a cancellation that comes just when the wait is over; this does not.
     """
     task = asyncio.ensure_future(awaited)
     try:

@@ -58,3 +58,23 @@ async def test_attending_ends_with_its_bound_its_error_or_its_waiter() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiter
     assert other.cancelled()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_that_comes_as_the_wait_ends_is_not_lost(turns: int) -> None:
+    woken = asyncio.Event()
+
+    async def loop() -> None:
+        while True:
+            woken.clear()
+            await attend(woken.wait(), 60)
+
+    looping = asyncio.create_task(loop())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    woken.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    looping.cancel()
+    done, _ = await asyncio.wait({looping}, timeout=5)
+    assert done

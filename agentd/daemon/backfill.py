@@ -78,7 +78,7 @@ async def find_files(agent: Agent) -> None:
                 await agent.store.write(backfills.end_listing, backfill.id, now(), error=broken)
                 log.warning("backfill %d: %s", backfill.id, broken)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(agent.asked.wait(), IDLE_SECONDS)
+            await attend(agent.asked.wait(), IDLE_SECONDS)
 
 
 async def _list(agent: Agent, backfill: Backfill) -> None:

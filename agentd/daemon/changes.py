@@ -133,7 +133,7 @@ class Changes:
                 await self._to_its_end(self._apply(change))
             if not due:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(planned.wait(), IDLE_SECONDS)
+                    await attend(planned.wait(), IDLE_SECONDS)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a change that was begun come to its end before we stop, if that does not take long."""

@@ -15,6 +15,7 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.5, 60.0
 STEADY_SECONDS = 60.0  # a duty that ran so long starts its backoff anew
 # A duty that failed so often within so many seconds is in trouble; less often, starting it again was enough.
 TROUBLE_FAILURES, TROUBLE_SECONDS = 3, 600.0
+END_SECONDS = 10.0  # after which a duty is cancelled again
 STUCK_SECONDS = 120.0  # without a tick, which is twice the longest pause between two
 
 
@@ -74,8 +75,13 @@ class Duties:
         ending = [self._running.pop(key)[1] for key in list(self._running) if keys is None or key in keys]
         for task in ending:
             task.cancel()
-        if ending:
-            await asyncio.wait(ending)
+        pending = set(ending)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=END_SECONDS)
+            for task in pending:
+                # Whatever it called has swallowed the cancellation, or takes its time.
+                log.warning("duty %s has not ended yet", task.get_name())
+                task.cancel()
 
 
 async def supervise(duty: Duty) -> None:

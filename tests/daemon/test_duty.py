@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -123,3 +124,22 @@ async def test_duties_are_ended_by_their_keys_and_started_once_each() -> None:
     assert [each.name for each in duties] == ["duty b", "a"]
     await duties.end()
     assert list(duties) == []
+
+
+async def test_a_duty_that_swallows_its_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duty, "END_SECONDS", 0.01)
+    began = asyncio.Event()
+
+    async def run() -> None:
+        for _ in range(2):
+            began.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    duties = Duties()
+    duties.start("deaf", run)
+    await began.wait()
+    await duties.end()
+    assert "duty deaf has not ended yet" in caplog.text
