@@ -6,18 +6,23 @@ does commits together. Operations live in the other modules of this room; none o
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlite_utils import Database as Database  # for every operation's first parameter
 
 from agentd.errors import NewerDatabase, StoreBusy, StoreError
+from agentd.store.backup import back_up, backups, drop_old
 from agentd.store.migrations import migrations
+
+log = logging.getLogger("agentd.store")
 
 # A lock from outside is waited for in short steps, so that the writing thread can always be asked to stop.
 STEP_SECONDS = 1.0
@@ -47,18 +52,45 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
     return Database(connection)
 
 
-def migrate(db: Database) -> None:
-    """Bring the schema up to date; raises `NewerDatabase` for one that a later agentd wrote."""
-    unknown = {migration.name for migration in migrations.applied(db)} - _all_names()
-    if unknown:
+def migrate(db: Database, now: datetime | None = None) -> None:
+    """Bring the schema up to date, with a backup first; `now` is the clock's where it is not given.
+
+    Raises `NewerDatabase` for a database that a later agentd wrote, and `StoreError` where there can be no backup.
+    """
+    file = Path(next(row["file"] for row in db.query("PRAGMA database_list") if row["name"] == "main"))
+    if unknown := later_steps(db):
+        ours = sorted(_all_names())[-1]
         raise NewerDatabase(
-            f"the database was written by a later agentd (it has {', '.join(sorted(unknown))}): "
-            "install that version, or set AGENTD_HOME to another folder"
+            f"the database {file} was written by a later agentd (it has {', '.join(unknown)}, and this one knows "
+            f"steps up to {ours}): install that version again, or set AGENTD_HOME to another folder"
+            + "".join(f"; as it was before that, it is kept in {copy}" for copy in backups(file)[:1])
         )
-    if migrations.pending(db):
-        # One process migrates, any other that opens the same file waits and finds it done.
+    if not migrations.pending(db):
+        return
+    # One process migrates, any other that opens the same file waits and finds it done.
+    copy = None
+    try:
         with transaction(db):
+            pending, before = migrations.pending(db), migrations.applied(db)
+            if pending and before:
+                copy = back_up(file, before[-1].name[:4], now or datetime.now(UTC))
             migrations.apply(db)
+    except BaseException:
+        # Nothing was changed, and the next try makes another.
+        if copy:
+            copy.unlink()
+        raise
+    if copy:
+        drop_old(file)
+        # A warning, so that whoever brings it up to date by typing a command is told, too.
+        log.warning(
+            "the database was brought up to date (%s); as it was before, it is kept in %s", pending[-1].name, copy
+        )
+
+
+def later_steps(db: Database) -> list[str]:
+    """The steps of a database that this agentd does not know, since a later one wrote it."""
+    return sorted({migration.name for migration in migrations.applied(db)} - _all_names())
 
 
 @contextlib.contextmanager
