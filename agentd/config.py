@@ -8,11 +8,11 @@ their front matter. What any key means is not known here.
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
@@ -49,6 +49,8 @@ class Section(BaseModel):
     """A part of the config: frozen, and with no key that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Keys that were called otherwise in earlier versions, old name to new: taken still, with a warning.
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 def parse_duration(value: object) -> float:
@@ -145,16 +147,53 @@ def read_yaml(text: str, file: Path, *, first_line: int = 1, error: type[AgentdE
     return Yaml(file, data, lines, error)
 
 
-def validate(source: Yaml, schema: type[SectionT]) -> SectionT:
-    """Turn parsed YAML into a section; raises the error of `source` with every problem, a line each."""
-    data = {} if source.data is None else source.data
-    if not isinstance(data, dict):
+def validate(source: Yaml, schema: type[SectionT], warn: Callable[[str], object] = lambda told: None) -> SectionT:
+    """Turn parsed YAML into a section; raises the error of `source` with every problem, a line each.
+
+    `warn` is told of every key that stands there by the name it had in an earlier version.
+    """
+    if not isinstance(source.data, dict | None):
         raise source.fail((), "expected keys and values")
+    source = _renew(source, schema, warn)
     try:
-        return schema.model_validate(data)
+        return schema.model_validate(source.data)
     except ValidationError as invalid:
         details = invalid.errors(include_url=False, include_context=False)
         raise source.error("\n".join(_describe(source, schema, details))) from invalid
+
+
+def _renew(source: Yaml, schema: type[Section], warn: Callable[[str], object]) -> Yaml:
+    """The same with today's names of keys, which keep their lines; raises for a key that stands there by both."""
+    lines: dict[Place, int] = {}
+
+    def renew(value: Any, kinds: list[Any], old: Place, new: Place) -> Any:
+        if old in source.lines:
+            lines[new] = source.lines[old]
+        if isinstance(value, list):
+            return [
+                renew(
+                    item, [inner for kind in kinds for inner in _inside(kind, index)], (*old, index), (*new, index)
+                )
+                for index, item in enumerate(value)
+            ]
+        if not isinstance(value, dict):
+            return value
+        names = {before: now for kind in kinds if _is_section(kind) for before, now in kind.renamed.items()}
+        found: dict[Any, Any] = {}
+        for key, item in value.items():
+            name, place = names.get(key, key), (*old, str(key))
+            if name != key and (name in value or name in found):
+                raise source.fail(
+                    place, f"`{_shown(place)}` is called `{name}` now, and both stand here: remove it"
+                )
+            if name != key:
+                warn(f"{source.file}:{source.line(place)}: `{_shown(place)}` is called `{name}` now")
+            inside = [inner for kind in kinds for inner in _inside(kind, str(name))]
+            found[name] = renew(item, inside, place, (*new, str(name)))
+        return found
+
+    data = renew({} if source.data is None else source.data, [schema], (), ())
+    return Yaml(source.file, data, lines, source.error)
 
 
 def _lines(root: yaml.Node | None, file: Path, first_line: int, error: type[AgentdError]) -> dict[Place, int]:

@@ -5,6 +5,7 @@ import click
 from agentd.cli.main import Group
 from agentd.cli.opened import with_agent
 from agentd.cli.render import print_json
+from agentd.cli.text import printable
 from agentd.config import Place, read_yaml
 from agentd.daemon.agent import Agent
 from agentd.daemon.settings import Config, load_config
@@ -43,7 +44,7 @@ def check() -> None:
     file = find_paths().config
     if not file.exists():
         raise NotFound(f"there is no config at {file}; the defaults are used", hint="agentd init")
-    config = load_config(file)
+    config = load_config(file, lambda told: click.echo(f"warning: {printable(told)}", err=True))
     library = with_agent(_library)
     source = read_yaml(file.read_text("utf-8"), file)
     places: list[tuple[Place, str | None]] = [

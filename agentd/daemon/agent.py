@@ -7,7 +7,7 @@ bound to (the task's hash, its model), and whether a result is still current.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -312,9 +312,12 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def open_agent(paths: Paths) -> AsyncIterator[Agent]:
-    """Open a home: read its config, open its database; raises `ConfigError` or `StoreError`."""
-    config = load_config(paths.config)
+async def open_agent(paths: Paths, warn: Callable[[str], object] = lambda told: None) -> AsyncIterator[Agent]:
+    """Open a home: read its config, open its database; raises `ConfigError` or `StoreError`.
+
+    `warn` is told of what in the config should be written otherwise.
+    """
+    config = load_config(paths.config, warn)
     paths.make_folders()
     store = Store(paths.database)
     agent = Agent(paths, config, store)

@@ -55,7 +55,7 @@ class Reload:
         """
         async with self._turn:
             agent = self._agent
-            config = await asyncio.to_thread(load_config, agent.paths.config)
+            config = await asyncio.to_thread(load_config, agent.paths.config, log.warning)
             bound = await agent.prepare(config)
             agent.refuse_measured(bound.changed_models(agent.bound))
             changed = _changed_keys(agent.config, config)

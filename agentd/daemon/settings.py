@@ -1,6 +1,7 @@
 """The whole config: the sections of all rooms that exist, and the file they are read from."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -122,8 +123,11 @@ class Config(Section):
         return next((name for name in self.models if name not in self.text_models), None)
 
 
-def load_config(file: Path) -> Config:
-    """The config in `file`, or the defaults where there is none; raises `ConfigError` with file and line."""
+def load_config(file: Path, warn: Callable[[str], object] = lambda told: None) -> Config:
+    """The config in `file`, or the defaults where there is none; raises `ConfigError` with file and line.
+
+    `warn` is told of every key that stands there by an old name.
+    """
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
@@ -132,4 +136,4 @@ def load_config(file: Path) -> Config:
         raise ConfigError(f"{file}: is not valid UTF-8: {broken.reason}") from broken
     except OSError as broken:
         raise ConfigError(f"{file}: cannot be read: {broken.strerror}", hint=f"ls -l '{file}'") from broken
-    return validate(read_yaml(text, file), Config)
+    return validate(read_yaml(text, file), Config, warn)

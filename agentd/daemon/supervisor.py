@@ -49,7 +49,7 @@ async def run_daemon(paths: Paths) -> None:
     """
     paths.make_folders()
     with lock.hold(paths.lock):
-        async with open_agent(paths) as agent:
+        async with open_agent(paths, log.warning) as agent:
             await Supervisor(agent).run()
 
 

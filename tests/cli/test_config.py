@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from agentd.daemon.settings import Config
 from agentd.paths import Paths
 from tests.cli.conftest import Cli
 
@@ -32,6 +33,17 @@ def test_config_check_names_a_watch_whose_task_is_not_there(cli: Cli, paths: Pat
     ran = cli("config", "check")
     assert ran.code == 4
     assert f"{paths.config}:3: there is no task `sumarise`: did you mean `summarise`?" in ran.err
+
+
+def test_config_check_warns_of_a_key_by_its_old_name(
+    cli: Cli, fake: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Config, "renamed", {"words": "vocabularies"})
+    fake.config.write_text("models: {main: {path: fake}}\nwords: {tags: [python]}\n")
+    ran = cli("config", "check")
+    assert (ran.code, ran.out) == (0, f"ok      {fake.config}\n")
+    assert ran.err == f"warning: {fake.config}:2: `words` is called `vocabularies` now\n"
+    assert cli("config", "show", "--json").json["vocabularies"] == {"tags": {"python": ""}}
 
 
 def test_what_agentd_writes_is_for_its_user_alone(cli: Cli, fake: Paths, tmp_path: Path) -> None:

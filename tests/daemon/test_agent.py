@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentd.daemon.agent import Agent, now, open_agent
+from agentd.daemon.settings import Config
 from agentd.errors import BrokenTask, ConfigError, EmptyInput, NewerDatabase, UnknownTask
 from agentd.paths import Paths
 from agentd.records import JobState, Priority
@@ -176,3 +177,14 @@ async def test_a_database_of_a_later_agentd_is_not_opened(paths: Paths) -> None:
     with pytest.raises(NewerDatabase):
         async with open_agent(paths):
             pass
+
+
+async def test_whoever_opens_a_home_is_warned_of_keys_by_their_old_names(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Config, "renamed", {"words": "vocabularies"})
+    paths.config.write_text("models: {main: {path: fake}}\nwords: {tags: [garden]}\n")
+    warnings: list[str] = []
+    async with open_agent(paths, warnings.append) as opened:
+        assert opened.config.vocabularies == {"tags": {"garden": ""}}
+    assert warnings == [f"{paths.config}:2: `words` is called `vocabularies` now"]
