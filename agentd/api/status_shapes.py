@@ -1,4 +1,4 @@
-"""The JSON of `agentd status --json` and `agentd model … --json`: how a daemon is, and what its models do.
+"""The JSON of `agentd status`, `agentd model …` and `agentd doctor`: how a daemon is, and what its models do.
 
 The same rules as in `api.shapes`: keys may be added and never change their meaning.
 """
@@ -155,3 +155,22 @@ class StatusShape(TypedDict):
     duties: dict[str, DutyShape]
     problems: list[ProblemShape]  # why the daemon is unwell; empty where it is well
     notices: list[str]  # what a person should know
+
+
+class DiagnosisShape(TypedDict):
+    """One thing that `agentd doctor` looked at."""
+
+    group: str  # config, folders, database, models, daemon or machine
+    check: str  # which look it comes from
+    level: str  # ok, warning or error
+    about: str  # what was looked at
+    told: str  # how it is
+    next: str | None  # the next command to type; null where there is nothing to do
+
+
+class DoctorShape(TypedDict):
+    """`agentd doctor --json`."""
+
+    errors: int  # how many there are; with any, the exit code is 1
+    warnings: int
+    diagnoses: list[DiagnosisShape]

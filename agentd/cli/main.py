@@ -35,6 +35,7 @@ COMMANDS = {
     "model": ("model", "List, load and unload models."),
     "service": ("service", "Let the machine run the daemon: systemd or launchd."),
     "config": ("config", "Show and check the config."),
+    "doctor": ("doctor", "Look for everything that could be wrong."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 

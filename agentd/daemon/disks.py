@@ -49,7 +49,7 @@ class Disk:
     def told(self) -> str:
         """How much is left, and what is in want of it, in a sentence."""
         left = f"{self.free_files:,} files" if self.low_on_files else f"{self.free / 1024**2:,.0f} MiB"
-        return f"the disk of {' and '.join(self.holds)} has room for {left} only"
+        return f"the disk of {', '.join(self.holds)} has room for {left} only"
 
 
 def read_disks(folders: Iterable[tuple[Path, str]]) -> list[Disk]:

@@ -49,7 +49,7 @@ class Vocabularies:
         if name in self._vaults:
             words = await self._collect(self._vaults[name], look)
         elif isinstance(source, Path):
-            words = _read_file(source, name)
+            words = read_words(source, name)
         else:
             words = source
         return {**words, **await self._store.read(vocabulary.accepted, name)}
@@ -69,7 +69,7 @@ class Vocabularies:
         return {tag: count for tag, count in counts.items() if is_word(tag)}
 
 
-def _read_file(path: Path, name: str) -> Words:
+def read_words(path: Path, name: str) -> Words:
     """The words in a file: YAML, a mapping with meanings or a list."""
     try:
         text = path.read_text("utf-8")

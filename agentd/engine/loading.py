@@ -151,10 +151,7 @@ def load_embedder(settings: ModelSettings) -> LoadedEmbedder:
     tail = LogTail()
     header = read_header(path, tail)
     architecture = read_architecture(header.pairs, header.tensors, header.vocabulary)
-    window = min(architecture.trained_context, AUTO_WINDOW) if settings.context == "auto" else settings.context
-    # Each step is on its own, so one request with a cache of full precision is all there is to fit.
-    alone = {"use": "text", "context": window, "parallel": 1, "kv_cache": KvCache(k="f16", v="f16")}
-    plan = fit(architecture, devices(), settings.model_copy(update=alone), None, usable_cores())
+    plan = fit(architecture, devices(), as_embedder(settings, architecture), None, usable_cores())
     pooling = header.pairs.get(f"{architecture.name}.pooling_type", "")
 
     def open_context(model: LlamaModel, plan: Plan, tail: LogTail) -> EmbeddingContext:
@@ -176,6 +173,16 @@ def load_embedder(settings: ModelSettings) -> LoadedEmbedder:
         vector=context.size,
     )
     return LoadedEmbedder(info, model, context, Threads(plan.threads) if settings.threads == "auto" else None)
+
+
+def as_embedder(settings: ModelSettings, architecture: Architecture) -> ModelSettings:
+    """What is to be fitted for a model that makes embeddings: each step is on its own.
+
+    So one request with a cache of full precision is all there is.
+    """
+    window = min(architecture.trained_context, AUTO_WINDOW) if settings.context == "auto" else settings.context
+    alone = {"use": "text", "context": window, "parallel": 1, "kv_cache": KvCache(k="f16", v="f16")}
+    return settings.model_copy(update=alone)
 
 
 class _Context(Protocol):

@@ -38,7 +38,7 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
     try:
         connection = sqlite3.connect(path, timeout=STEP_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as broken:
-        raise _explain(broken, path) from broken
+        raise explain(broken, path) from broken
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit that was acknowledged survives a power cut.
@@ -48,7 +48,7 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as broken:
         connection.close()
-        raise _explain(broken, path) from broken
+        raise explain(broken, path) from broken
     return Database(connection)
 
 
@@ -113,7 +113,7 @@ def read_once(path: Path, operation: Operation[P, T], *args: P.args, **kwargs: P
     try:
         return operation(db, *args, **kwargs)
     except sqlite3.Error as broken:
-        raise _explain(broken, path) from broken
+        raise explain(broken, path) from broken
     finally:
         db.close()
 
@@ -181,7 +181,7 @@ class Store:
             try:
                 return attempt()
             except (sqlite3.Error, StoreBusy) as broken:
-                told = broken if isinstance(broken, StoreBusy) else _explain(broken, self.path)
+                told = broken if isinstance(broken, StoreBusy) else explain(broken, self.path)
                 if not isinstance(told, StoreBusy) or self._stopping.is_set() or time.monotonic() > deadline:
                     raise told from broken
 
@@ -194,7 +194,8 @@ def _all_names() -> set[str]:
         fresh.close()
 
 
-def _explain(broken: sqlite3.Error, path: Path) -> StoreError:
+def explain(broken: sqlite3.Error, path: Path) -> StoreError:
+    """What SQLite said about the database at `path`, as one of our errors."""
     # The low byte is the primary code; the rest says which kind of it.
     code = (getattr(broken, "sqlite_errorcode", None) or 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

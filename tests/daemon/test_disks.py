@@ -49,5 +49,5 @@ def test_a_disk_is_low_by_bytes_or_by_files_and_a_small_one_by_its_share(
 
 
 def test_a_disk_tells_what_is_left_and_of_what() -> None:
-    assert disk(GIB // 4).told() == "the disk of the database and converted models has room for 256 MiB only"
+    assert disk(GIB // 4).told() == "the disk of the database, converted models has room for 256 MiB only"
     assert disk(50 * GIB, free_files=5).told().endswith("has room for 5 files only")
