@@ -57,6 +57,7 @@ class ModelShape(TypedDict):
     fake: bool
     vector: int | None  # numbers of an embedding; null while it is not loaded, and for a model that writes text
     child_pid: int | None
+    rss: int | None  # resident bytes of that process
     restarts: int  # times its process was replaced
 
 
@@ -104,9 +105,19 @@ class JobCountsShape(TypedDict):
     cancelled: int
 
 
+class LineShape(TypedDict):
+    """The jobs of one priority that have not ended."""
+
+    priority: str  # interactive, triggered, backfill or paused
+    queued: int
+    running: int
+    eta_seconds: float | None  # until its last job is done, more urgent ones before it; null if unknown
+
+
 class DutyShape(TypedDict):
     """One long-running part of the daemon."""
 
+    state: str  # running, ended (by itself), failing (started again and again) or stuck (no sign of life)
     restarts: int
     error: str | None  # why it was last started again
 
@@ -141,12 +152,16 @@ class StatusShape(TypedDict):
     """`agentd status --json`."""
 
     pid: int | None  # null where no daemon runs
+    started: str | None  # UTC, ISO 8601
+    rss: int | None  # resident bytes of the daemon itself
     ready: bool  # database open, folders scanned, models loaded
     version: str
     models: dict[str, ModelShape]
     jobs: JobCountsShape
     waiting: list[WaitingShape] | None  # jobs that wait for a condition; null without a daemon
     eta_seconds: float | None  # of work until every queue is empty, from measured durations; null if unknown
+    queue: list[LineShape]  # by priority, the most urgent first
+    last_errors: list[JobShape]  # the jobs that were given up last, newest first
     long: list[JobShape]  # running jobs on documents that are read part by part
     watches: list[WatchShape]
     logs: list[LogShape]

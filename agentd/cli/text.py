@@ -16,6 +16,7 @@ class Style(TypedDict, total=False):
 
     fg: str
     bold: bool
+    dim: bool
 
 
 # How a job's state is coloured.

@@ -6,8 +6,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+
+import psutil
 
 import agentd
 from agentd.api.shapes import job_shape, waiting_shape
@@ -19,7 +22,7 @@ from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
 from agentd.daemon.notices import unreachable_places
 from agentd.daemon.problems import Problem, Vitals, find_problems
-from agentd.daemon.report import count_shape, model_shape
+from agentd.daemon.report import LAST_ERRORS, count_shape, line_shapes, model_shape
 from agentd.daemon.settings import Config
 from agentd.engine.client import EngineClient
 from agentd.engine.devices import gpu_present
@@ -27,7 +30,7 @@ from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
 from agentd.errors import TaskError
 from agentd.paths import Paths
-from agentd.records import JobState
+from agentd.records import JobState, timestamp
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.store.candidates import Waiting, count_waiting
 from agentd.triggers.folder import FolderTrigger
@@ -72,6 +75,8 @@ async def report(
     models = {engine.name: _running_model(engine) for engine in engines}
     return {
         "pid": os.getpid(),
+        "started": timestamp(datetime.fromtimestamp(psutil.Process().create_time(), UTC)),
+        "rss": rss(os.getpid()),
         # Without the model for embeddings the work goes on.
         "ready": all(agent.engines[name].state in _READY for name in agent.config.text_models)
         and all(watch.scanned.is_set() for watch in watches),
@@ -80,6 +85,8 @@ async def report(
         "jobs": count_shape(counts),
         "waiting": [waiting_shape(one) for one in await waiting_jobs(agent)],
         "eta_seconds": await agent.store.read(outlook.seconds_left),
+        "queue": line_shapes(await agent.store.read(outlook.find_lines)),
+        "last_errors": [job_shape(job) for job in await agent.store.read(queue.last_errors, LAST_ERRORS)],
         "long": [
             job_shape(job)
             for job in await agent.store.read(queue.find, state=JobState.RUNNING)
@@ -97,7 +104,9 @@ async def report(
         "logs": await _logs(agent, follow),
         "backfills": [await backfill.shape(agent, one) for one in await agent.store.read(backfills.unfinished)],
         "changes": {state.value: n for state, n in (await agent.store.read(changes.count_states)).items() if n},
-        "duties": {duty.name: {"restarts": duty.restarts, "error": duty.error} for duty in duties},
+        "duties": {
+            duty.name: {"state": _state(duty), "restarts": duty.restarts, "error": duty.error} for duty in duties
+        },
         "problems": [
             {"key": one.key, "told": one.told, "hint": one.hint}
             for one in await problems(agent, duties, watches, follow)
@@ -163,6 +172,7 @@ def _running_model(engine: EngineClient) -> ModelShape:
     shape = model_shape(engine.settings)
     shape |= {"restarts": engine.restarts, "child_pid": engine.pid, "state": engine.state, "held": engine.held}
     shape["gave_way_to"] = engine.gave_way_to or None
+    shape["rss"] = rss(engine.pid) if engine.pid else None
     if not engine.loaded:
         return shape | {"error": str(engine.error) if engine.error else None}
     info = engine.info
@@ -183,6 +193,22 @@ def _running_model(engine: EngineClient) -> ModelShape:
         "fake": info.fake,
         "vector": info.vector or None,
     }
+
+
+def rss(pid: int) -> int | None:
+    """Resident bytes of a process; None where it has ended."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
+
+
+def _state(duty: Duty) -> str:
+    if duty.ended:
+        return "ended"
+    if duty.stuck:
+        return "stuck"
+    return "failing" if duty.in_trouble(time.monotonic()) else "running"
 
 
 def _notices(agent: Agent) -> list[str]:

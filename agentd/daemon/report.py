@@ -3,23 +3,39 @@
 Imported by a command that people type all day: nothing here loads the readers, the tasks or the engine.
 """
 
+from collections.abc import Mapping, Sequence
+
 import agentd
-from agentd.api.status_shapes import JobCountsShape, ModelShape, StatusShape
+from agentd.api.shapes import job_shape
+from agentd.api.status_shapes import JobCountsShape, LineShape, ModelShape, StatusShape
 from agentd.daemon.settings import Config
 from agentd.engine.settings import ModelSettings
-from agentd.records import JobState
+from agentd.records import Job, JobState, Priority
+from agentd.store.outlook import Line
+
+LAST_ERRORS = 5  # jobs that were given up, and are told
 
 
-def report_stopped(config: Config, counts: dict[JobState, int], eta_seconds: float | None = None) -> StatusShape:
+def report_stopped(
+    config: Config,
+    counts: dict[JobState, int],
+    eta_seconds: float | None = None,
+    lines: Mapping[Priority, Line] | None = None,
+    errors: Sequence[Job] = (),
+) -> StatusShape:
     """The status where no daemon runs; `eta_seconds` is the work that waits for one, where that is known."""
     return {
         "pid": None,
+        "started": None,
+        "rss": None,
         "ready": False,
         "version": agentd.__version__,
         "models": {name: model_shape(settings) for name, settings in config.models.items()},
         "jobs": count_shape(counts),
         "waiting": None,
         "eta_seconds": eta_seconds,
+        "queue": line_shapes(lines or {}),
+        "last_errors": [job_shape(job) for job in errors],
         "long": [],
         "watches": [
             {"path": str(watch.path), "task": watch.task, "scanned": False, "problem": None}
@@ -46,6 +62,19 @@ def count_shape(counts: dict[JobState, int]) -> JobCountsShape:
     }
 
 
+def line_shapes(lines: Mapping[Priority, Line]) -> list[LineShape]:
+    """The JSON of the queue by priority."""
+    return [
+        {
+            "priority": priority.name.lower(),
+            "queued": line.queued,
+            "running": line.running,
+            "eta_seconds": None if line.eta_seconds is None else round(line.eta_seconds, 1),
+        }
+        for priority, line in lines.items()
+    ]
+
+
 def model_shape(settings: ModelSettings) -> ModelShape:
     """The JSON of a model that is not loaded."""
     return {
@@ -70,5 +99,6 @@ def model_shape(settings: ModelSettings) -> ModelShape:
         "fake": False,
         "vector": None,
         "child_pid": None,
+        "rss": None,
         "restarts": 0,
     }

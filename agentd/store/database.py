@@ -93,6 +93,11 @@ def later_steps(db: Database) -> list[str]:
     return sorted({migration.name for migration in migrations.applied(db)} - _all_names())
 
 
+def pending_steps(db: Database) -> list[str]:
+    """The steps that a database lacks, since an earlier agentd wrote it."""
+    return [migration.name for migration in migrations.pending(db)]
+
+
 @contextlib.contextmanager
 def transaction(db: Database) -> Iterator[None]:
     """A write transaction that takes its lock at once; a deferred one can fail half-way, whatever the timeout."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from agentd.errors import StoreError
-from agentd.store.database import explain, later_steps
+from agentd.store.database import explain, later_steps, pending_steps
 from agentd.store.migrations import migrations
 
 WAL_FIXED = (3, 51, 3)  # sqlite.org/wal.html#walresetbug
@@ -65,7 +65,7 @@ def inspect(path: Path, seconds: float) -> Inspection:
         applied = [step.name for step in migrations.applied(db)]
         if not applied and next(iter(db.query("SELECT 1 FROM sqlite_master LIMIT 1")), None):
             raise StoreError(f"{path} is a database, but not agentd's", hint=f"ls -l '{path}'")
-        pending = tuple(step.name for step in migrations.pending(db))
+        pending = tuple(pending_steps(db))
         damage, dangling, unfinished = list[str](), 0, False
         deadline = time.monotonic() + seconds
         db.conn.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)

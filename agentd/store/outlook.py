@@ -59,6 +59,42 @@ def find_places(db: Database, job_ids: Sequence[int]) -> dict[int, Place]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What waits and runs of one priority."""
+
+    queued: int
+    running: int
+    eta_seconds: float | None  # until its last job is done, more urgent ones before it; None where that is unknown
+
+
+def find_lines(db: Database) -> dict[Priority, Line]:
+    """The queue by priority, the most urgent first; every priority is there."""
+    rows = list(
+        db.query(
+            "SELECT model, task, priority, sum(state = 'queued') AS queued, sum(state = 'running') AS running "
+            "FROM jobs WHERE state IN ('queued', 'running') GROUP BY model, task, priority"
+        )
+    )
+    usual = {pair: seconds_each(db, *pair) for pair in {(row["task"], row["model"]) for row in rows}}
+    before: dict[str, float | None] = {}  # by model, how long what is more urgent takes
+    lines = {}
+    for priority in Priority:
+        mine = [row for row in rows if row["priority"] == int(priority)]
+        for row in mine if priority is not Priority.PAUSED else ():
+            each, so_far = usual[row["task"], row["model"]], before.get(row["model"], 0.0)
+            left = None if each is None or so_far is None else so_far + (row["queued"] + row["running"]) * each
+            before[row["model"]] = left
+        ends = [before[row["model"]] for row in mine] if priority is not Priority.PAUSED else [None]
+        known = [end for end in ends if end is not None]
+        lines[priority] = Line(
+            queued=sum(row["queued"] for row in mine),
+            running=sum(row["running"] for row in mine),
+            eta_seconds=max(known, default=0.0) if len(known) == len(ends) else None,
+        )
+    return lines
+
+
 def seconds_left(db: Database) -> float | None:
     """Until every queue is empty, models working side by side; None where a model with jobs has no result yet."""
     longest = 0.0

@@ -278,6 +278,12 @@ def find(
     return [_job(row) for row in db.query(sql, [*values, limit])]
 
 
+def last_errors(db: Database, limit: int) -> list[Job]:
+    """The jobs that were given up last, newest first."""
+    sql = f"SELECT {_COLUMNS} FROM jobs WHERE state IN ('failed', 'quarantined') ORDER BY finished DESC, id DESC"
+    return [_job(row) for row in db.query(f"{sql} LIMIT ?", [limit])]
+
+
 def count_states(db: Database) -> dict[JobState, int]:
     """How many jobs there are in each state."""
     found = {row["state"]: row["n"] for row in db.query("SELECT state, count(*) AS n FROM jobs GROUP BY state")}

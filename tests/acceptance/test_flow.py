@@ -25,7 +25,7 @@ def test_a_dropped_file_becomes_a_result(daemon: Daemon) -> None:
     check_shape(status, StatusShape)
     assert (status["pid"], status["ready"], status["jobs"]["done"]) == (daemon.pid, True, 1)
     shown = daemon.agentd("status").stdout
-    assert f"is ready (pid {daemon.pid})" in shown
+    assert f"is ready (pid {daemon.pid}, up " in shown
     assert f"watch {daemon.folder} → note-tagging" in shown
     daemon.stop()
 

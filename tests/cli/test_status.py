@@ -1,23 +1,33 @@
-"""`agentd status` and the queue, as a person reads them."""
+"""`agentd status` and the queue, as a person reads them; what stands on the page is tested with the page."""
 
-from dataclasses import asdict
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from fcntl import ioctl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentd.api.shapes import JobShape, job_shape
+from agentd.api.shapes import JobShape
 from agentd.api.status_shapes import StatusShape
-from agentd.cli import status
-from agentd.daemon.report import report_stopped
-from agentd.daemon.settings import Config
-from agentd.model import Load
+from agentd.errors import EmptyInput
 from agentd.paths import Paths
-from agentd.records import Job, JobState, Priority
+from agentd.records import Priority
 from agentd.store import queue, results
 from agentd.store.database import Database, Store
 from tests.cli.conftest import Cli
 from tests.making import NOW, make_document, make_event, make_result
 from tests.shapes import check_shape
+from tests.store.test_migrations import RELEASED, restore
 
 
 def add(db: Database, source: str, **given: Any) -> int:
@@ -70,142 +80,159 @@ def test_a_home_without_a_database_has_no_work(cli: Cli, fake: Paths) -> None:
     assert "jobs  none yet\n" in cli("status").out
 
 
-def loaded(load: Load, **given: Any) -> StatusShape:
-    """The status of a daemon whose model is loaded."""
-    shape: Any = report_stopped(Config(), dict.fromkeys(JobState, 0)) | {"pid": 1, "ready": True}
-    shape["models"]["main"] |= {
-        **{
-            "description": "llama 135M Q4_1",
-            "loaded": True,
-            "state": "loaded",
-            "context": 8192,
-            "kv_cache": "q8_0/q8_0",
-        },
-        **{"gpu_layers": 20, "layers": 30, "cells": 16384, "parallel": 8, "load": asdict(load)},
-        **given,
-    }
+def test_status_without_a_daemon_tells_the_queue_by_priority_and_what_was_given_up_last(
+    cli: Cli, fake: Paths, backlog: list[int]
+) -> None:
+    store = Store(fake.database)
+    add(store._db, "/empty.md", refusal=EmptyInput("/empty.md is empty", hint="rm /empty.md"))
+    store.close()
+    shape = cli("status", "--json").json
     check_shape(shape, StatusShape)
-    return shape  # type: ignore[no-any-return]
-
-
-def said(paths: Paths, capsys: pytest.CaptureFixture[str], shape: StatusShape) -> list[str]:
-    """The lines about the model."""
-    status._print(shape, paths)
-    lines = capsys.readouterr().out.splitlines()
-    return [line for line in lines[1:] if not line.startswith(("  jobs", "  log"))]
-
-
-def test_a_model_that_works_tells_what_it_does_and_what_it_takes(
-    paths: Paths, capsys: pytest.CaptureFixture[str]
-) -> None:
-    load = Load(5, 2, 3, threads=2, cells_used=1210, prefixes=2, evicted=1, tokens_a_second=312.4)
-    memory = [
-        {"device": "CPU", "weights": 98 * 2**20, "kv_cache": 0, "compute": 30 * 2**20},
-        {"device": "CUDA0", "weights": 3 * 2**30, "kv_cache": 90 * 2**20, "compute": 0},
+    assert shape["queue"] == [
+        {"priority": "interactive", "queued": 0, "running": 0, "eta_seconds": 0.0},
+        {"priority": "triggered", "queued": 2, "running": 0, "eta_seconds": 40.0},
+        {"priority": "backfill", "queued": 1, "running": 0, "eta_seconds": 60.0},
+        {"priority": "paused", "queued": 0, "running": 0, "eta_seconds": None},
     ]
-    shape = loaded(load, memory=memory, weights="a copy in q8_0", notes=["20 of 30 layers fit"])
-    assert said(paths, capsys, shape) == [
-        "  model main     llama 135M Q4_1, context 8,192, KV cache q8_0/q8_0, 20 of 30 layers on a GPU",
-        "    batch    5 of 8 running (2 paused), 3 waiting, 312 tokens/s with 2 threads",
-        "    cache    1,210 of 16,384 tokens, 2 prefixes kept, 1 let go",
-        "    memory   CPU: weights 98 MiB, compute 30 MiB",
-        "    memory   CUDA0: weights 3.0 GiB, KV cache 90 MiB",
-        "    weights  a copy in q8_0",
-        "    note     20 of 30 layers fit",
-    ]
-
-
-def test_one_of_a_kind_is_no_plural(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    work = Load(running=1, threads=1, prefixes=1, tokens_a_second=9.0)
-    assert said(paths, capsys, loaded(work, parallel=1))[1:] == [
-        "    batch    1 of 1 running, 9 tokens/s with 1 thread",
-        "    cache    0 of 16,384 tokens, 1 prefix kept",
-    ]
-
-
-def test_a_model_that_rests_says_so_and_no_more_than_there_is(
-    paths: Paths, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert said(paths, capsys, loaded(Load(), cells=0))[1:] == ["    batch    idle; 8 requests at a time"]
-
-
-def test_a_model_for_embeddings_has_no_requests_at_a_time(
-    paths: Paths, capsys: pytest.CaptureFixture[str]
-) -> None:
-    embeds = {"use": "embeddings", "vector": 384, "cells": 0, "parallel": 1}
-    assert said(paths, capsys, loaded(Load(), **embeds))[1:] == ["    batch    idle"]
-    work = Load(running=1, waiting=2, threads=2, tokens_a_second=900.0)
-    assert said(paths, capsys, loaded(work, **embeds))[1:] == [
-        "    batch    1 running, 2 waiting, 900 tokens/s with 2 threads"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"state": "loading"}, "loading"),
-        ({"state": "failed", "error": "cannot open it"}, "cannot open it"),
-        ({"state": "unloaded"}, "unloaded: it is loaded when it is needed"),
-        ({"state": "unloaded", "held": True}, "unloaded, and its jobs wait: agentd model load main"),
-        (
-            {"state": "unloaded", "held": True, "use": "embeddings"},
-            "unloaded, and notes are tagged without it: agentd model load main",
-        ),
-        (
-            {"state": "unloaded", "gave_way_to": "blender (pid 7)"},
-            "unloaded: gave way to blender (pid 7); it comes back when the GPU is free",
-        ),
-    ],
-)
-def test_a_model_that_is_not_loaded_tells_why(
-    paths: Paths, capsys: pytest.CaptureFixture[str], given: dict[str, Any], told: str
-) -> None:
-    shape = loaded(Load(), loaded=False, **given)
-    assert said(paths, capsys, shape)[1:] == [f"    {told}"]
-
-
-def test_backfills_long_documents_and_planned_changes_are_told(
-    paths: Paths, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shape = loaded(Load())
-    shape["backfills"] = [
-        {
-            **{
-                "id": 3,
-                "task": "summarise",
-                "paths": ["/notes"],
-                "state": "paused",
-                "total": 5000,
-                "queued": 4880,
-            },
-            **{"running": 0, "done": 120, "failed": 0, "cancelled": 0, "known": 0, "left_out": 0},
-            **{"unreadable": 0, "eta_seconds": 7200.0, "error": None, "hint": None, "created": "c"},
-        }
-    ]
-    shape["changes"] = {"planned": 12, "applied": 3}
-    job = Job(
-        *(7, "summarise", "hash", "main", "/a/long.pdf", "sha", "", Priority.TRIGGERED, JobState.RUNNING, 1, 0),
-        *(None, None, None, "c", "c", "c", None, "12/40 parts"),
+    assert [job["source"] for job in shape["last_errors"]] == ["/empty.md"]
+    shown = cli("status").out
+    assert (
+        "    triggered    2 queued, done in about 40 s\n    backfill     1 queued, done in about 60 s\n" in shown
     )
-    shape["long"] = [job_shape(job)]
-    check_shape(shape, StatusShape)
-    lines = said(paths, capsys, shape)
-    assert "  backfill 3 summarise: 120 of 5,000 done, paused, about 2 h 0 min of work" in lines
-    assert "    job 7 summarise: 12/40 parts of /a/long.pdf" in lines
-    assert "  changes 12 planned: agentd changes list --state planned" in lines
+    assert " failed job 5 tag: /empty.md is empty\n    next: agentd jobs list --state failed\n" in shown
 
 
-def test_waiting_jobs_are_told_with_what_they_wait_for(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    shape = loaded(Load())
-    shape["waiting"] = [
-        {"origin": "watch /notes tag", "priority": None, "jobs": 1, "waits_for": "waits for mains power"},
-        {"origin": None, "priority": "backfill", "jobs": 1200, "waits_for": "waits until 22:00"},
-    ]
-    check_shape(shape, StatusShape)
-    assert said(paths, capsys, shape)[-2:] == [
-        "    1 job of watch /notes tag: waits for mains power",
-        "    1,200 jobs of backfill: waits until 22:00",
-    ]
+@pytest.mark.parametrize("fixture", RELEASED[:-1], ids=lambda fixture: fixture.stem)
+def test_status_without_a_daemon_reads_a_database_of_an_earlier_agentd_and_leaves_it(
+    cli: Cli, fake: Paths, fixture: Path
+) -> None:
+    restore(fixture, fake.database)
+    ran = cli("status")
+    assert ran.code == 3
+    assert "2 queued, 1 done, 1 failed" in ran.out
+    assert "the database is of an earlier agentd: the next start brings it up to" in ran.out
+    check_shape(cli("status", "--json").json, StatusShape)
+    assert not list(fake.database.parent.glob("*-schema-*"))
+
+
+@pytest.mark.parametrize("words", [["--watch"], ["--watch", "--json"]])
+def test_watching_is_refused_where_there_is_no_terminal(cli: Cli, fake: Paths, words: list[str]) -> None:
+    ran = cli("status", *words)
+    assert ran.code == 2
+    assert ran.err == (
+        "error: --watch is for a terminal; `agentd status --json` is for programs\nnext:  agentd status --help\n"
+    )
+
+
+class Terminal:
+    """`agentd status --watch` on a terminal of its own."""
+
+    def __init__(self, columns: int, rows: int, **environment: str) -> None:
+        self.leader, follower = pty.openpty()
+        ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        words = [sys.executable, "-m", "agentd", "status", "--watch", "--interval", "0.1"]
+        env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
+        self.process = subprocess.Popen(
+            words, stdin=follower, stdout=follower, stderr=follower, env=env | environment, start_new_session=True
+        )
+        os.close(follower)
+        self.seen = ""
+
+    def wait(self, condition: Callable[[str], bool]) -> str:
+        """What was drawn, once that is so."""
+        deadline = time.monotonic() + 30
+        while not condition(self.seen):
+            assert time.monotonic() < deadline, self.seen[-3000:]
+            if select.select([self.leader], [], [], 0.5)[0]:
+                try:
+                    self.seen += os.read(self.leader, 65536).decode("utf-8", "replace")
+                except OSError:  # the other end is closed
+                    assert condition(self.seen), self.seen[-3000:]
+        return self.seen
+
+    def screens(self) -> list[list[str]]:
+        """The pages as they were drawn, whole ones only."""
+        return [
+            [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in drawn.split("\r\n")]
+            for drawn in self.seen.split("\x1b[H")[1:-1]
+        ]
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Terminal]]:
+    made: list[Terminal] = []
+    # A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def start(columns: int = 80, rows: int = 24, **environment: str) -> Terminal:
+        made.append(Terminal(columns, rows, **environment))
+        return made[-1]
+
+    yield start
+    signal.signal(signal.SIGINT, before)
+    for terminal in made:
+        if terminal.process.poll() is None:
+            terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.leader)
+
+
+def test_the_watched_page_is_drawn_again_and_ends_cleanly_on_ctrl_c(
+    fake: Paths, watch: Callable[..., Terminal], backlog: list[int]
+) -> None:
+    terminal = watch(60, 12)
+    terminal.wait(lambda seen: seen.count("\x1b[H") > 3)
+    for screen in terminal.screens():
+        assert len(screen) == 12, "the whole terminal, and nothing scrolls"
+        assert all(len(line) <= 60 for line in screen)
+        assert screen[0] == "agentd is not running"
+        assert screen[-1].endswith(" every 0.1 s; Ctrl-C ends")
+    store = Store(fake.database)
+    add(store._db, "/more.md")
+    store.close()
+    terminal.wait(lambda seen: "3 queued, done in about 60 s" in seen)
+    terminal.process.send_signal(signal.SIGINT)
+    seen = terminal.wait(lambda seen: seen.endswith("\x1b[?25h\x1b[?1049l"))
+    assert terminal.process.wait(30) == 0
+    assert "Traceback" not in seen
+
+
+def test_the_watched_page_says_what_is_wrong_and_goes_on_once_it_is_mended(
+    fake: Paths, watch: Callable[..., Terminal]
+) -> None:
+    config = fake.config.read_text()
+    terminal = watch()
+    terminal.wait(lambda seen: "agentd is not running" in re.sub(r"\x1b\[[0-9;]*m", "", seen))
+    fake.config.write_text("wotch: []\n")
+    terminal.wait(lambda seen: "unknown key `wotch`" in seen)
+    before = len(terminal.seen)
+    fake.config.write_text(config)
+    terminal.wait(lambda seen: "not running" in seen[before:])
+
+
+def test_without_colours_the_watched_page_only_moves_the_cursor(
+    fake: Paths, watch: Callable[..., Terminal]
+) -> None:
+    terminal = watch(NO_COLOR="1")
+    terminal.wait(lambda seen: seen.count("\x1b[H") > 2)
+    assert re.findall(r"\x1b\[[0-9;]*m", terminal.seen) == []
+
+
+def agentd(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "agentd", *words], check=True, capture_output=True, timeout=60)
+
+
+def test_a_watched_page_follows_a_daemon_that_comes_and_goes(fake: Paths, watch: Callable[..., Terminal]) -> None:
+    terminal = watch()
+    terminal.wait(lambda seen: "not running" in seen)
+    agentd("start", "--detach")
+    try:
+        terminal.wait(lambda seen: "(pid " in seen)
+    finally:
+        agentd("stop")
+    came = terminal.seen.index("(pid ")
+    terminal.wait(lambda seen: "not running" in seen[came:])
+    assert terminal.process.poll() is None
 
 
 def test_without_a_daemon_nobody_knows_what_jobs_wait_for(cli: Cli, backlog: list[int]) -> None:

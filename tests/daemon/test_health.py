@@ -1,4 +1,6 @@
+import time
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,13 @@ async def test_a_status_has_every_key_and_the_real_counts(agent: Agent, write_no
     assert set(shape) == set(StatusShape.__annotations__)
     assert set(shape["models"]["main"]) == set(ModelShape.__annotations__)
     assert (shape["jobs"]["queued"], shape["jobs"]["failed"]) == (1, 1)
-    assert shape["duties"] == {"work": {"restarts": 2, "error": "ValueError: x"}}
+    assert shape["duties"] == {"work": {"state": "running", "restarts": 2, "error": "ValueError: x"}}
+    assert [(line["priority"], line["queued"]) for line in shape["queue"]] == [
+        *(("interactive", 1), ("triggered", 0), ("backfill", 0), ("paused", 0))
+    ]
+    assert [job["source"] for job in shape["last_errors"]] == ["/none"]
+    assert (shape["rss"] or 0) > 2**20
+    assert datetime.fromisoformat(shape["started"] or "") < now()
     assert shape["models"]["main"]["context"] == 1000
 
 
@@ -149,3 +157,19 @@ async def test_a_write_that_failed_is_a_problem_until_one_succeeds(agent: Agent)
     assert await problems(agent, [], [], Follow(agent)) == [found], "that it can be read does not mend it"
     await agent.store.write(queue.heartbeat, agent.owner, now())
     assert await problems(agent, [], [], Follow(agent)) == []
+
+
+async def test_a_duty_tells_whether_it_goes_on_has_ended_or_is_in_trouble(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        return None
+
+    good, ended, failing = (Duty(name, run) for name in ("good", "ended", "failing"))
+    ended.ended = True
+    failing.failed.extend([time.monotonic()] * 3)
+    shape = await report(agent, [good, ended, failing], [], Follow(agent))
+    assert [duty["state"] for duty in shape["duties"].values()] == ["running", "ended", "failing"]
+    monkeypatch.setattr("agentd.daemon.duty.STUCK_SECONDS", -1.0)
+    shape = await report(agent, [good, ended], [], Follow(agent))
+    assert [duty["state"] for duty in shape["duties"].values()] == ["stuck", "ended"]

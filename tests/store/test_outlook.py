@@ -3,7 +3,7 @@ from sqlite_utils import Database
 
 from agentd.records import Priority
 from agentd.store import outlook, queue, results
-from agentd.store.outlook import Place
+from agentd.store.outlook import Line, Place
 from tests.making import NOW, make_document, make_event, make_result
 from tests.store.conftest import OWNER
 
@@ -97,3 +97,35 @@ def test_all_is_done_when_the_longest_queue_is(db: Database) -> None:
     assert outlook.seconds_left(db) == pytest.approx(10.0)
     add(db, "/new", model="new")
     assert outlook.seconds_left(db) is None
+
+
+def test_the_queue_by_priority_tells_when_each_part_of_it_is_through(db: Database) -> None:
+    empty = outlook.find_lines(db)
+    assert list(empty) == list(Priority)
+    assert {line.eta_seconds for priority, line in empty.items() if priority is not Priority.PAUSED} == {0.0}
+    done(db, 2.0)
+    done(db, 10.0, model="big")
+    add(db, "/asked", priority=Priority.INTERACTIVE)
+    take(db)
+    for number in range(3):
+        add(db, f"/{number}")
+    add(db, "/big", model="big")
+    add(db, "/late", priority=Priority.BACKFILL)
+    add(db, "/aside", priority=Priority.PAUSED)
+    lines = outlook.find_lines(db)
+    assert lines == {
+        Priority.INTERACTIVE: Line(0, 1, pytest.approx(2.0)),
+        Priority.TRIGGERED: Line(4, 0, pytest.approx(10.0)),  # `big` takes longer than 2 + 3 × 2 s of `main`
+        Priority.BACKFILL: Line(1, 0, pytest.approx(10.0)),  # … and this one of `main` is done by then, after 10 s
+        Priority.PAUSED: Line(1, 0, None),
+    }
+    assert outlook.seconds_left(db) == pytest.approx(10.0), "the last of it is all of it"
+
+
+def test_a_part_of_the_queue_has_no_end_in_sight_where_a_model_has_done_nothing_yet(db: Database) -> None:
+    done(db, 2.0)
+    add(db, "/a")
+    add(db, "/new", model="new", priority=Priority.BACKFILL)
+    lines = outlook.find_lines(db)
+    assert lines[Priority.TRIGGERED].eta_seconds == pytest.approx(2.0)
+    assert lines[Priority.BACKFILL].eta_seconds is None

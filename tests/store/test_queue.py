@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from agentd.errors import AgentdError, EmptyInput, EngineCrashed, EngineTimeout, NotFound, Vanished
+from agentd.errors import (
+    AgentdError,
+    EmptyInput,
+    EngineCrashed,
+    EngineTimeout,
+    Malformed,
+    NotFound,
+    NotText,
+    Vanished,
+)
 from agentd.records import Job, JobState, Priority
 from agentd.store import documents, queue
 from agentd.store.database import connect, migrate
@@ -253,6 +262,19 @@ def test_jobs_are_found_newest_first_by_state_task_and_id(db: Database) -> None:
     assert (counts[JobState.QUEUED], counts[JobState.RUNNING], counts[JobState.DONE]) == (3, 1, 0)
     with pytest.raises(NotFound, match="there is no job 999"):
         queue.get(db, 999)
+
+
+def test_the_jobs_that_were_given_up_last_are_found_by_when_they_ended(db: Database) -> None:
+    for number in range(4):
+        add_job(db, f"/{number}")
+    for number, error in ((2, NotText("binary")), (0, Malformed("broken")), (1, NotText("binary"))):
+        job = queue.claim(db, OWNER, "main", NOW, [number + 1])
+        assert job is not None
+        queue.fail(db, job, OWNER, error, later(10 * (number + 1)), 0.0)
+    assert [(job.source, job.reason) for job in queue.last_errors(db, 2)] == [
+        ("/2", "not-text"),
+        ("/1", "not-text"),
+    ]
 
 
 def test_two_connections_never_claim_the_same_job(db: Database) -> None:
