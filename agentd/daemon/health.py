@@ -28,7 +28,8 @@ from agentd.engine.client import EngineClient
 from agentd.engine.devices import gpu_present
 from agentd.engine.settings import STARTER
 from agentd.engine.weights import STARTER_NOTICE
-from agentd.errors import TaskError
+from agentd.errors import AgentdError, TaskError
+from agentd.logs.settings import LogSettings
 from agentd.paths import Paths
 from agentd.records import JobState, timestamp
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
@@ -53,7 +54,7 @@ async def problems(
             f"{watch.watch.path} → {watch.watch.task}": watch.problem or task_problem(agent, watch.watch.task)
             for watch in watches
         },
-        logs=follow.problems,
+        logs={log.source: _log_problems(agent, follow, log) for log in agent.config.logs},
     )
     return find_problems(vitals, time.monotonic())
 
@@ -143,12 +144,22 @@ async def usual_seconds(agent: Agent, name: str) -> float | None:
     return await agent.store.read(outlook.seconds_each, name, task.model)
 
 
+def _log_problems(agent: Agent, follow: Follow, log: LogSettings) -> list[AgentdError]:
+    broken = _task_error(agent, log.task) if log.task else None
+    return [*follow.problems.get(log.source, []), *([broken] if broken else [])]
+
+
 def task_problem(agent: Agent, name: str) -> str | None:
     """What is wrong with a task, or None."""
+    broken = _task_error(agent, name)
+    return str(broken) if broken else None
+
+
+def _task_error(agent: Agent, name: str) -> TaskError | None:
     try:
         agent.task(name)
     except TaskError as broken:
-        return str(broken)
+        return broken
     return None
 
 

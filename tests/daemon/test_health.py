@@ -1,5 +1,5 @@
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
 from agentd.daemon.health import problems, report, status_line, usual_seconds
 from agentd.errors import ModelUnavailable, StoreError, Unreadable
+from agentd.logs.settings import LogSettings
 from agentd.model import Load
 from agentd.records import Priority
 from agentd.store import parts, queue, results
@@ -139,10 +140,13 @@ async def test_what_is_wrong_with_a_running_daemon_is_told_with_what_to_type(
     engine.ready.clear()
     assert await problems(agent, [], [], follow) == [], "a model that is still loading is no trouble"
     engine.error = ModelUnavailable("cannot open the model")
+    logs = tuple(LogSettings.model_validate(one) for one in ({"journald": {}}, {"path": "/a.log", "task": "none"}))
+    agent.bound = replace(agent.bound, config=agent.config.model_copy(update={"logs": logs}))
     follow.problems["journal"] = [Unreadable("cannot run journalctl")]
     shape = await report(agent, [], [], follow)
     check_shape(shape, StatusShape)
-    assert [one["key"] for one in shape["problems"]] == ["model main", "log journal"]
+    assert [one["key"] for one in shape["problems"]] == ["model main", "log journal", "log /a.log"]
+    assert "no task `none`" in shape["problems"][2]["told"]
 
 
 async def test_a_write_that_failed_is_a_problem_until_one_succeeds(agent: Agent) -> None:

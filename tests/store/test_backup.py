@@ -206,3 +206,37 @@ def test_a_later_database_is_refused_with_the_copy_from_before(path: Path) -> No
     assert told.startswith(f"the database {path} was written by a later agentd (it has 9999_x, and this one knows")
     assert f"steps up to {newest}_" in told
     assert told.endswith(f"it is kept in {path.with_name('agentd-schema-0005-20260504T030201Z.db')}")
+
+
+DIE = """
+import os, sys
+from pathlib import Path
+import agentd.store.backup, agentd.store.database
+from agentd.store.database import Store
+from agentd.store.migrations import migrations
+def die(*args):
+    os._exit(9)
+if sys.argv[2] == "copying":
+    agentd.store.backup._to_disk = die
+else:
+    migrations.apply = die
+Store(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("moment", "copies"), [("copying", 1), ("migrating", 2)])
+def test_an_agentd_that_dies_on_the_way_leaves_the_database_as_it_was(
+    path: Path, moment: str, copies: int
+) -> None:
+    restore(OLD[-1], path)
+    died = subprocess.run([sys.executable, "-c", DIE, str(path), moment], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    assert look(path, dump) == OLD[-1].read_text("utf-8")
+    left = backups(path)
+    for copy in left:
+        copy.rename(copy.with_name(copy.name.replace(copy.stem[-16:], "20260101T000000Z")))
+    Store(path).close()
+    assert look(path, newest_step) == RELEASED[-1].stem[-4:]
+    assert len(backups(path)) == copies
+    assert {look(copy, newest_step) for copy in backups(path)} == {OLD[-1].stem[-4:]}
+    assert not list(path.parent.glob("*.part*"))
