@@ -43,6 +43,7 @@ def doctor(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     counts = dict.fromkeys(Level, 0)
     if as_json:
         shown = [_shape(check, diagnosis, counts) for check, diagnosis in found]
+        shown = [one for one in shown if not quiet or one["level"] != Level.OK]
         told: DoctorShape = {
             "errors": counts[Level.ERROR],
             "warnings": counts[Level.WARNING],

@@ -29,8 +29,49 @@ from agentd.errors import AgentdError
 
 # What a daemon of an earlier version does not say.
 _DEFAULTS: dict[str, Any] = {
-    **{"started": None, "rss": None, "eta_seconds": None, "models": {}, "jobs": {}, "duties": {}, "changes": {}},
-    **dict.fromkeys(("problems", "queue", "last_errors", "waiting", "long", "watches", "logs", "backfills", "notices"), ()),
+    **{
+        "pid": None,
+        "version": "",
+        "ready": False,
+        "started": None,
+        "rss": None,
+        "eta_seconds": None,
+        "models": {},
+        "jobs": {},
+        "duties": {},
+        "changes": {},
+    },
+    **dict.fromkeys(
+        ("problems", "queue", "last_errors", "waiting", "long", "watches", "logs", "backfills", "notices"), ()
+    ),
+}
+# … and of each model, duty and so on.
+_OF_EACH: dict[str, dict[str, Any]] = {
+    "models": {
+        **{
+            "path": "",
+            "use": "text",
+            "loaded": False,
+            "state": "loaded",
+            "held": False,
+            "error": None,
+            "load": None,
+        },
+        **{"description": "a model", "context": 0, "kv_cache": "", "gpu_layers": 0, "layers": 0, "vector": None},
+        **{"cells": 0, "parallel": 1, "memory": (), "weights": "", "notes": (), "restarts": 0, "rss": None},
+        **{"child_pid": None, "gave_way_to": None},
+    },
+    "duties": {"state": "running", "restarts": 0, "error": None},
+    "watches": {"path": "", "task": "", "problem": None},
+    "logs": {"source": "", "task": None, "lines": 0, "problems": ()},
+    "queue": {"priority": "", "queued": 0, "running": 0, "eta_seconds": None},
+    "long": {"id": 0, "task": "", "source": "", "progress": ""},
+    "last_errors": {
+        **{"id": 0, "task": "", "source": "", "state": "failed"},
+        **{"finished": None, "error": None, "reason": None},
+    },
+    "backfills": {"id": 0, "task": "", "state": "running", "done": 0, "total": 0, "eta_seconds": None},
+    "problems": {"key": "", "told": "", "hint": "agentd doctor"},
 }
 _DIM: Style = {"dim": True}
 _RED: Style = {"fg": "red"}
@@ -53,8 +94,21 @@ class Line:
 
 def page(shape: Any, log: Path, now: datetime, width: int) -> list[str]:
     """The lines of the page, none wider than `width`."""
-    shape = _DEFAULTS | shape
+    shape = _filled(shape)
     return [text for section in SECTIONS for line in section(shape, log, now) for text in _folded(line, width)]
+
+
+def _filled(shape: Any) -> Any:
+    """The status with every key that the page reads."""
+    filled = _DEFAULTS | shape
+    for key, default in _OF_EACH.items():
+        rows = filled[key]
+        filled[key] = (
+            {name: default | one for name, one in rows.items()}
+            if isinstance(rows, dict)
+            else [default | one for one in rows]
+        )
+    return filled
 
 
 def told_error(error: AgentdError, width: int) -> list[str]:
@@ -158,12 +212,12 @@ def _sources(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
 def _duties(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
     duties = shape["duties"]
     yield from _title("duties", duties)
-    calm = [name for name, duty in duties.items() if not duty["restarts"] and _duty_state(duty) in _DUTIES]
+    calm = [name for name, duty in duties.items() if not duty["restarts"] and duty["state"] in _DUTIES]
     if calm:
         yield _line(2, (f"{len(calm)} run: {', '.join(short_source(name) for name in calm)}", _DIM))
     for name, duty in duties.items():
         if name not in calm:
-            state = _duty_state(duty)
+            state = duty["state"]
             times = f", started again {duty['restarts']} {'time' if duty['restarts'] == 1 else 'times'}"
             why = f": {duty['error']}" if duty["error"] else ""
             spans = (f"{name} ", (state, _DUTIES.get(state, _RED)), times if duty["restarts"] else "", why)
@@ -204,14 +258,10 @@ def _state(shape: Any) -> Span:
     return "starting", {"fg": "yellow"}
 
 
-def _duty_state(duty: Any) -> str:
-    return str(duty.get("state", "running"))
-
-
 def _why_absent(name: str, model: Any) -> str:
     if model["held"]:
         return f"unloaded, and {held_text(name, model)}"
-    if model.get("gave_way_to"):
+    if model["gave_way_to"]:
         return f"unloaded: {way_text(model)}"
     if model["state"] == "unloaded":
         return "unloaded: it is loaded when it is needed"
@@ -221,14 +271,15 @@ def _why_absent(name: str, model: Any) -> str:
 def _details(model: Any) -> Iterator[tuple[str, str]]:
     """What a loaded model does, and what it takes."""
     load = model["load"]
-    yield "batch", _batch(load, model["parallel"], model["vector"])
-    if model["cells"]:
+    if load:
+        yield "batch", _batch(load, model["parallel"], model["vector"])
+    if load and model["cells"]:
         kept = f"{load['prefixes']} {'prefix' if load['prefixes'] == 1 else 'prefixes'} kept"
         kept += f", {load['evicted']} let go" if load["evicted"] else ""
         yield "cache", f"{load['cells_used']:,} of {model['cells']:,} tokens, {kept}"
     for device in model["memory"]:
         yield "memory", memory_text(device)
-    if model.get("rss"):
+    if model["rss"]:
         again = f", started again {model['restarts']} times after crashes" if model["restarts"] else ""
         yield "process", f"pid {model['child_pid']}, {size_text(model['rss'])} resident{again}"
     if model["weights"]:

@@ -65,6 +65,7 @@ def test_json_has_every_diagnosis_and_how_many_are_bad(cli: Cli, checks: list[Ch
     ran = cli("doctor", "--json")
     check_shape(ran.json, DoctorShape)
     assert (ran.code, ran.json["errors"], ran.json["warnings"]) == (1, 1, 1)
+    assert [one["level"] for one in cli("doctor", "--json", "--quiet").json["diagnoses"]] == ["warning", "error"]
     assert ran.json["diagnoses"][0] == {
         **{"group": "folders", "check": "fine", "level": "ok", "about": "disk"},
         **{"told": "50 GiB free", "next": None},

@@ -212,6 +212,29 @@ def test_duties_that_fare_well_are_one_line_and_the_others_tell_why() -> None:
     ]
 
 
+def test_no_key_that_a_daemon_of_an_earlier_version_leaves_out_is_missed() -> None:
+    job = Job(
+        *(7, "tag", "hash", "main", "/a", "sha", "", Priority.TRIGGERED, JobState.FAILED, 1, 0),
+        *("empty", "empty", "h", "c", "c", "c", timestamp(NOW), "1/2 parts"),
+    )
+    shape: Any = loaded(Load(running=1), rss=5) | {
+        "long": [job_shape(job)],
+        "last_errors": [job_shape(job)],
+        "watches": [{"path": "/a", "task": "tag", "scanned": True, "problem": "p"}],
+        "logs": [{"source": "journal", "task": "t", "lines": 3, "problems": ["p"]}],
+        "queue": [{"priority": "triggered", "queued": 1, "running": 1, "eta_seconds": 5.0}],
+        "duties": {"serve": {"state": "running", "restarts": 1, "error": "e"}},
+        "problems": [{"key": "database", "told": "t", "hint": "h"}],
+    }
+    parts = [shape, *shape["models"].values(), *shape["duties"].values()]
+    parts += [one for key in ("long", "last_errors", "watches", "logs", "queue", "problems") for one in shape[key]]
+    for part in parts:
+        for key in list(part):
+            value = part.pop(key)
+            assert shown(shape), key
+            part[key] = value
+
+
 def test_a_daemon_of_an_earlier_version_that_leaves_keys_out_is_shown() -> None:
     shape: Any = loaded(Load())
     shape["duties"] = {"serve": {"restarts": 0, "error": None}}
