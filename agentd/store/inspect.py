@@ -61,6 +61,15 @@ def reading(path: Path) -> Iterator[Database]:
 
 def inspect(path: Path, seconds: float) -> Inspection:
     """Look at the database for at most so long; raises `StoreError` where it is none, or cannot be read."""
+    before = path.stat()
+    found = _inspect(path, seconds)
+    if found.damage and path.stat() != before:
+        # Somebody opened it meanwhile and wrote: what was read was no one state of it.
+        found = _inspect(path, seconds)
+    return found
+
+
+def _inspect(path: Path, seconds: float) -> Inspection:
     with reading(path) as db:
         applied = [step.name for step in migrations.applied(db)]
         if not applied and next(iter(db.query("SELECT 1 FROM sqlite_master LIMIT 1")), None):

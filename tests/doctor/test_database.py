@@ -1,4 +1,6 @@
+import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from agentd.doctor.database import check_database, check_sqlite
 from agentd.errors import StoreError
 from agentd.store.database import Store, connect
-from agentd.store.inspect import inspect, reading
+from agentd.store.inspect import Inspection, inspect, reading
 from tests.doctor.conftest import FindHome, told
 from tests.store.test_migrations import RELEASED, restore
 
@@ -114,3 +116,22 @@ def test_what_a_running_daemon_has_just_written_is_seen(find: FindHome) -> None:
             db.execute("DELETE FROM checksums")
     finally:
         store.close()
+
+
+def test_what_was_written_during_the_look_is_no_damage(find: FindHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = find()
+    Store(home.paths.database).close()
+    whole = inspect(home.paths.database, 30.0)
+    looks = []
+
+    def look(path: Path, seconds: float) -> Inspection:
+        looks.append(path)
+        if len(looks) == 1:  # a command opened it just now, and what it wrote was read in two states
+            Store(path).close()
+            os.utime(path, ns=(1, 1))
+            return replace(whole, damage=("row 1 missing from an index",))
+        return whole
+
+    monkeypatch.setattr("agentd.store.inspect._inspect", look)
+    assert inspect(home.paths.database, 30.0).damage == ()
+    assert len(looks) == 2
