@@ -1,6 +1,7 @@
 """The database: whether this SQLite is a good one, and whether the file is whole and of this agentd's schema."""
 
 import shlex
+import stat
 from collections.abc import Iterator
 
 from agentd.doctor.diagnosis import Diagnosis, error, ok, warning
@@ -43,6 +44,9 @@ def check_database(home: Home) -> Iterator[Diagnosis]:
     if found.unfinished:
         told = f"is large, and was not looked at to its end in {_SECONDS:g} s"
         yield warning("database", told, f"sqlite3 -readonly {quoted} 'PRAGMA integrity_check'")
+    if others := stat.S_IMODE(path.stat().st_mode) & 0o077:
+        told = f"others may read what was read (mode {0o600 | others:04o}, not 0600)"
+        yield warning("database", told, f"chmod 600 {quoted}")
     if not found.damage and not found.dangling and not found.unfinished:
         yield ok("database", f"{path}: {found.size / 1024**2:,.1f} MiB, whole")
     if found.later:

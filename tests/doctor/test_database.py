@@ -25,10 +25,24 @@ def test_a_database_that_is_whole_and_of_today_is_told_by_its_size_and_schema(fi
     home = find()
     assert told(check_database(home)) == {"database": ("ok", "is made at the first start", "")}
     Store(home.paths.database).close()
+    home.paths.database.chmod(0o600)
     found = told(check_database(home))
     assert found["database"][0] == "ok"
     assert found["database"][1].endswith("MiB, whole")
     assert found["schema"] == ("ok", "0006_service", "")
+
+
+def test_a_database_that_others_may_read_is_a_warning(find: FindHome) -> None:
+    home = find()
+    Store(home.paths.database).close()
+    home.paths.database.chmod(0o600)
+    assert told(check_database(home))["database"][0] == "ok"
+    home.paths.database.chmod(0o644)
+    assert told(check_database(home))["database"] == (
+        "warning",
+        "others may read what was read (mode 0644, not 0600)",
+        f"chmod 600 {home.paths.database}",
+    )
 
 
 def test_an_older_schema_is_a_warning_and_a_newer_one_an_error(find: FindHome) -> None:
@@ -78,6 +92,7 @@ def test_rows_that_point_nowhere_are_an_error(find: FindHome) -> None:
 def test_a_look_that_takes_too_long_is_ended_and_said(find: FindHome, monkeypatch: pytest.MonkeyPatch) -> None:
     home = find()
     Store(home.paths.database).close()
+    home.paths.database.chmod(0o600)
     monkeypatch.setattr("agentd.store.inspect._STEPS", 1)
     assert inspect(home.paths.database, -1.0).unfinished
     monkeypatch.setattr("agentd.doctor.database._SECONDS", -1.0)
