@@ -77,6 +77,9 @@ def named_tasks(config: Config) -> Iterator[tuple[str, str]]:
     for log in config.logs:
         if log.task is not None:
             yield log.source, log.task
+    for rule in config.notify.rules:
+        if rule.task is not None:
+            yield "a rule of notify", rule.task
 
 
 def library_of(home: Home) -> Library:

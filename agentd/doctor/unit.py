@@ -1,77 +1,66 @@
-"""The service: whether the user's service manager knows agentd, runs it, and keeps it after a log-out."""
+"""The service: whether its manager knows and runs it, whether its unit fits the config, and how it ends."""
 
 import getpass
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 from agentd.doctor.diagnosis import Diagnosis, error, ok, warning
 from agentd.doctor.home import Home
-
-UNIT = "agentd.service"
-LINGER = Path("/var/lib/systemd/linger")
-_SECONDS = 10.0
-_ASKED = (
-    "LoadState",
-    "LoadError",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "MainPID",
-)
+from agentd.errors import ServiceError
+from agentd.service.installation import Service
+from agentd.service.manager import ServiceState
 
 
 def check_unit(home: Home) -> Iterator[Diagnosis]:
-    """What `systemctl --user` says of it."""
-    if sys.platform != "linux" or shutil.which("systemctl") is None:
-        yield ok("service", "there is no systemd here")
-        return
-    done = subprocess.run(
-        ["systemctl", "--user", "show", UNIT, f"--property={','.join(_ASKED)}"],  # noqa: S607 - the user's own
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        yield ok("service", "no user's service manager can be reached from here")
-        return
-    told = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    yield from judge(told, lingers=(LINGER / getpass.getuser()).exists(), pid=home.pid)
-
-
-def judge(unit: Mapping[str, str], *, lingers: bool, pid: int | None) -> Iterator[Diagnosis]:
-    """What the properties of the unit mean; pure. `pid` is that of the daemon which runs in this home."""
-    load, active = unit.get("LoadState", ""), unit.get("ActiveState", "")
-    if load == "not-found":
-        told = "not installed: agentd runs only when you start it, and ends with your session"
+    """What the service manager says of each service of agentd that is installed."""
+    kinds = [Service(system=system) for system in ((False,) if sys.platform == "darwin" else (False, True))]
+    installed = [service for service in kinds if service.manager.file.exists()]
+    if not installed:
+        told = "is not installed: agentd runs only when you start it, and ends with your session"
         yield warning("service", told, "agentd service install")
-        return
-    if load != "loaded":
-        yield error("service", f"its unit is {load}: {unit.get('LoadError', '')}", f"systemctl --user cat {UNIT}")
-        return
-    if unit.get("NeedDaemonReload") == "yes":
-        told = "its unit file was changed since systemd read it"
-        yield warning("service", told, "systemctl --user daemon-reload && systemctl --user restart agentd")
-    if active == "failed":
-        told = f"has failed ({unit.get('Result', 'no reason given')})"
-        yield error("service", told, "journalctl --user -u agentd -e, then systemctl --user restart agentd")
-    elif active not in ("active", "activating", "reloading"):
-        yield warning("service", f"is installed, but {active}", "systemctl --user start agentd")
-    elif pid is not None and unit.get("MainPID") not in (str(pid), "0"):
-        told = f"runs as pid {unit.get('MainPID')}, but the daemon of this home is pid {pid}: not by the service"
-        yield warning("service", told, "agentd stop && systemctl --user restart agentd")
+    for service in installed:
+        try:
+            state = service.manager.state()
+        except ServiceError as unreachable:
+            yield warning("service", unreachable.message, unreachable.hint)
+            continue
+        # With a config that is broken, nobody knows what the unit would be.
+        mine = service.paths == home.paths and home.broken is None
+        current = not mine or service.current()
+        yield from judge(
+            state,
+            current=current,
+            lingers=service.manager.lingers(),
+            pid=home.pid if service.paths == home.paths else state.pid,
+            start=service.manager.typed("start agentd"),
+        )
+
+
+def judge(
+    state: ServiceState, *, current: bool, lingers: bool | None, pid: int | None, start: str
+) -> Iterator[Diagnosis]:
+    """What the state of a service means; pure.
+
+    `current` says whether its unit is what the config gives now, `pid` is of the daemon that runs in its home,
+    and `start` is what starts it.
+    """
+    if state.state.startswith("failed"):
+        yield error("service", f"has failed: {state.told or state.state}", "agentd service logs")
+    elif not state.active:
+        yield warning("service", f"is installed, but {state.state}", start)
+    elif pid is not None and state.pid not in (pid, None):
+        told = f"runs as pid {state.pid}, but the daemon of this home is pid {pid}, which nobody starts again"
+        yield warning("service", told, f"agentd stop && {start}")
     else:
-        yield ok("service", f"{active} ({unit.get('SubState', '')}), pid {unit.get('MainPID')}")
-    if unit.get("UnitFileState") not in ("enabled", "enabled-runtime"):
-        told = "is not started when you log in"
-        yield warning("service", told, "systemctl --user enable agentd")
-    elif not lingers:
+        again = f", started again {state.restarts} times" if state.restarts else ""
+        yield ok("service", f"{state.state}, pid {state.pid}{again}")
+    if not current:
+        told = "its unit is not what the config gives now: folders may be closed to it, or open in vain"
+        yield warning("service", told, "agentd service install")
+    if not state.enabled:
+        yield warning("service", "is not started by itself", "agentd service install")
+    elif lingers is False:
         told = "ends when you log out, and starts when you log in"
         yield warning("linger", told, f"loginctl enable-linger {getpass.getuser()}")
-    else:
-        yield ok("linger", "runs while nobody is logged in")
+    elif lingers:
+        yield ok("linger", "it runs while nobody is logged in")

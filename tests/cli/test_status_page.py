@@ -102,6 +102,10 @@ def test_a_model_for_embeddings_has_no_requests_at_a_time() -> None:
             {"state": "unloaded", "held": True, "use": "embeddings"},
             "unloaded, and notes are tagged without it: agentd model load main",
         ),
+        (
+            {"state": "unloaded", "gave_way_to": "blender (pid 7)"},
+            "unloaded: gave way to blender (pid 7); it comes back when the GPU is free",
+        ),
     ],
 )
 def test_a_model_that_is_not_loaded_tells_why(given: dict[str, Any], told: str) -> None:
@@ -136,6 +140,19 @@ def test_backfills_long_documents_and_planned_changes_are_told() -> None:
     assert "  backfill 3 summarise: 120 of 5,000 done, paused, about 2 h 0 min of work" in lines
     assert "    job 7 summarise: 12/40 parts of /a/long.pdf" in lines
     assert "  changes 12 planned: agentd changes list --state planned" in lines
+
+
+def test_waiting_jobs_are_told_with_what_they_wait_for() -> None:
+    shape = loaded(Load())
+    shape["waiting"] = [
+        {"origin": "watch /notes tag", "priority": None, "jobs": 1, "waits_for": "waits for mains power"},
+        {"origin": None, "priority": "backfill", "jobs": 1200, "waits_for": "waits until 22:00"},
+    ]
+    check_shape(shape, StatusShape)
+    assert part(shape, "work")[1:] == [
+        "    1 job of watch /notes tag: waits for mains power",
+        "    1,200 jobs of backfill: waits until 22:00",
+    ]
 
 
 def test_the_head_tells_state_age_and_size() -> None:
