@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -16,17 +15,6 @@ from agentd.errors import ConfigError
 from agentd.logs.settings import LogSettings
 from agentd.tasks.settings import Vocabulary
 from agentd.triggers.settings import WatchSettings
-
-
-@runtime_checkable
-class Conditioned(Protocol):
-    """A section whose jobs may have to wait."""
-
-    when: When
-
-    @property
-    def origin(self) -> str:
-        """What its jobs say of where they come from."""
 
 
 class Config(Section):
@@ -96,10 +84,11 @@ class Config(Section):
         found: dict[str, list[When]] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            sections = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
-            for section in sections:
-                if isinstance(section, Conditioned) and section.when.asks:
-                    found.setdefault(section.origin, []).append(section.when)
+            # Whatever makes jobs of its own, and may have a `when`: watches, logs.
+            for section in value if isinstance(value, tuple) else ():
+                when = getattr(section, "when", None)
+                if isinstance(when, When) and when.asks:
+                    found.setdefault(section.origin, []).append(when)
         return found
 
     @property
