@@ -38,8 +38,9 @@ bench: $(VENV)/.ready-bench ## Speed, as ratios to a peer measured in the same r
 	$(BIN)/python -m benchmarks.logs --json build/bench-logs.json
 	$(BIN)/python -m benchmarks.folders --json build/bench-folders.json
 
-soak: $(VENV)/.ready-dev ## The long runs: hundreds of kills
+soak: $(VENV)/.ready-dev ## The long runs: hundreds of kills, then two hours of everything at once
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m tests.soak.mixed_load --minutes 120
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -47,6 +47,20 @@ class Vitals:
         quarter = max(len(values) // 4, 1)
         return _mean(values[-quarter:]) - _mean(values[quarter : 2 * quarter] or values)
 
+    def report(self) -> dict[str, object]:
+        """What there is to say: the memory over time, its trend, and what was gained of the rest."""
+        some = self.samples[:: max(len(self.samples) // 12, 1)]
+        return {
+            "samples": len(self.samples),
+            "minutes": round((self.samples[-1].seconds - self.samples[0].seconds) / 60, 1),
+            "anonymous MiB": [round(one.anonymous / MIB, 1) for one in some],
+            "MiB an hour": round(self.slope() / MIB, 2),
+            "descriptors": self.samples[-1].descriptors,
+            "descriptors gained": round(self.growth("descriptors"), 1),
+            "threads": self.samples[-1].threads,
+            "threads gained": round(self.growth("threads"), 1),
+        }
+
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
