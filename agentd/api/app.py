@@ -26,7 +26,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
@@ -223,10 +223,13 @@ def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlet
 
 async def _body(request: Request, kind: type[Any]) -> Any:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"the request is larger than {MAX_BODY:,} bytes")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY:
+                raise HTTPException(413, f"the request is larger than {MAX_BODY:,} bytes")
+    except ClientDisconnect as gone:
+        raise HTTPException(400, "the client left in the middle of its request") from gone
     try:
         return kind.model_validate_json(bytes(body))
     except pydantic.ValidationError as invalid:

@@ -19,11 +19,16 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agentd.api.complaints import Once
 from agentd.ticks import tick
 
 log = logging.getLogger("agentd.api")
+# Whoever can open one connection can open thousands: neither our complaints nor uvicorn's are a line for each.
+for _log in (log, logging.getLogger("uvicorn.error")):
+    _log.addFilter(Once())
 
 HEADER_SECONDS = 10.0
+BODY_SECONDS = 60.0  # for all of it
 READ_SECONDS = 60.0
 BACKLOG = 128  # connections that wait to be accepted
 TICK_SECONDS = 10
@@ -83,6 +88,7 @@ class SameUserProtocol(H11Protocol):
     whoever writes it, and is cut off after READ_SECONDS: that ends the work, too.
     """
 
+    _awaited: object = None  # the state of h11 for whose end the timer waits
     _timer: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
@@ -94,15 +100,15 @@ class SameUserProtocol(H11Protocol):
             log.warning("refused a connection of user %s", user)
             transport.abort()
             return
-        self._arm()
+        self._arm(h11.IDLE)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the header's time counts until a request is there."""
+        """Read on; the header's time counts until a request is there, and the body's until all of it is."""
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._arm()
-        else:
+        state = self.conn.their_state
+        if state is not self._awaited:
             self._disarm()
+            self._arm(state)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers with the connection."""
@@ -129,13 +135,16 @@ class SameUserProtocol(H11Protocol):
             self._stuck.cancel()
             self._stuck = None
 
-    def _expire(self) -> None:
-        log.warning("closed a connection that sent no request within %g s", HEADER_SECONDS)
-        self.transport.abort()
+    def _arm(self, state: object) -> None:
+        self._awaited = state
+        if state is h11.IDLE:
+            self._timer = self.loop.call_later(HEADER_SECONDS, self._expire, "no request", HEADER_SECONDS)
+        elif state is h11.SEND_BODY:
+            self._timer = self.loop.call_later(BODY_SECONDS, self._expire, "half a request", BODY_SECONDS)
 
-    def _arm(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(HEADER_SECONDS, self._expire)
+    def _expire(self, what: str, seconds: float) -> None:
+        log.warning("closed a connection that sent %s within %g s", what, seconds)
+        self.transport.abort()
 
     def _disarm(self) -> None:
         if self._timer:

@@ -144,6 +144,24 @@ async def test_a_header_that_is_dripped_is_cut_off(
         dripping.cancel()
 
 
+@pytest.mark.parametrize("drips", [False, True], ids=["silence", "a drip"])
+async def test_a_body_that_never_ends_is_cut_off(
+    drips: bool, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.3)
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        while drips:
+            writer.write(b" ")
+            await asyncio.sleep(0.02)
+
+    async with connected(socket_path) as (reader, writer):
+        writer.write(b"POST /v1/ask HTTP/1.1\r\nHost: agentd\r\nContent-Length: 1000000\r\n\r\n{")
+        dripping = asyncio.create_task(drip(writer))
+        assert await read_all(reader) == b""
+        dripping.cancel()
+
+
 async def test_an_answer_that_takes_longer_than_a_header_is_not_cut_off(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
