@@ -1,4 +1,8 @@
-"""Changes whose process is really killed at each step of theirs: all is finished, and nothing is done twice."""
+"""Fault 2: a process is killed at each step of a change to a file, or of a message to a webhook.
+
+Expected outcome: the next process takes the change up; it is finished or was never begun, nothing is done twice
+and nothing is left lying about; a message that is sent again has the same id.
+"""
 
 import http.server
 import multiprocessing
