@@ -120,20 +120,6 @@ def test_a_file_that_vanishes_before_its_turn_fails_as_vanished(daemon: Daemon) 
     daemon.stop()
 
 
-def test_a_file_edited_while_the_model_reads_it_is_done_as_it_is_now(daemon: Daemon) -> None:
-    child = daemon.child
-    child.suspend()
-    note = daemon.write("note.md", "# Before\n")
-    wait_for(lambda: daemon.counts().get("running", 0))
-    note.write_text("# After, and longer\n")
-    wait_for(lambda: sum(daemon.counts().values()) == 2)
-    child.resume()
-    wait_for(lambda: daemon.counts() == {"done": 1, "cancelled": 1}, what=f"{daemon.counts()}")
-    assert daemon.query("SELECT reason FROM jobs WHERE state = 'cancelled'") == [("superseded",)]
-    assert daemon.query("SELECT text FROM documents") == [("# After, and longer\n",)]
-    daemon.stop()
-
-
 @pytest.mark.parametrize("content", [None, b"GGUF but nothing more"])
 def test_a_model_that_cannot_be_loaded_is_named_and_its_jobs_wait(
     make_daemon: MakeDaemon, tmp_path: Path, content: bytes | None

@@ -13,17 +13,6 @@ from tests.acceptance.daemon import Daemon, has_ended
 from tests.waiting import wait_for
 
 
-def test_a_second_daemon_on_the_same_home_is_refused_and_names_the_first(daemon: Daemon) -> None:
-    for words in (["start"], ["start", "--detach"]):
-        second = daemon.agentd(*words)
-        assert second.returncode == 1
-        assert second.stderr == (
-            f"error: agentd is already running here (pid {daemon.pid})\nnext:  agentd status\n"
-        )
-    assert daemon.status()["pid"] == daemon.pid
-    daemon.stop()
-
-
 def test_start_restart_and_stop_as_a_person_types_them(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon()
     started: list[psutil.Process] = []

@@ -144,34 +144,6 @@ async def test_a_storm_of_cancels_ends_every_request(fast: None, settings: Model
         assert (client.pid, client.restarts) == (pid, 0)
 
 
-async def test_a_child_that_stands_still_in_the_middle_is_replaced(client: EngineClient, clock: Clock) -> None:
-    begun = await begin(client)
-    assert client.pid is not None
-    os.kill(client.pid, signal.SIGSTOP)
-    clock.pass_stall()
-    crashed = await outcome(begun)
-    assert isinstance(crashed, EngineCrashed)
-    assert "made no progress for 120 s" in str(crashed)
-    await wait_until(lambda: client.loaded, what="a new child")
-
-
-async def test_a_child_that_stood_still_before_it_was_asked_is_replaced(fast: None, clock: Clock) -> None:
-    async with running(FAKE) as client:
-        await client.wait_loaded()
-        assert client.pid is not None
-        os.kill(client.pid, signal.SIGSTOP)
-        asked = [
-            asyncio.create_task(client.generate(ask("Hello"))),
-            asyncio.create_task(client.render(LONG.messages)),
-        ]
-        await asyncio.sleep(0)  # they are sent
-        clock.pass_stall()
-        ends = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(end) for end in ends] == [ModelUnavailable, ModelUnavailable]
-        await wait_until(lambda: client.loaded, what="a new child")
-        assert (await client.generate(ask("Hello"))).text == "fake"
-
-
 async def test_an_idle_child_is_left_alone(fast: None, clock: Clock) -> None:
     async with running(FAKE) as client:
         await client.wait_loaded()
@@ -180,13 +152,6 @@ async def test_an_idle_child_is_left_alone(fast: None, clock: Clock) -> None:
         clock.pass_stall()
         await wait_until(lambda: next(looks) > 20)
         assert (client.pid, client.restarts) == (pid, 0)
-
-
-async def test_a_child_that_outgrows_its_memory_is_replaced(fast: None) -> None:
-    async with running(FAKE.model_copy(update={"memory": 1024**2})) as client:
-        await wait_until(lambda: client.restarts >= 2, what="two replaced children")
-        assert "outgrew its memory" in str(client.error)
-        assert "of 1,048,576 bytes" in str(client.error)
 
 
 async def test_a_cancelled_request_ends_in_the_child_too(client: EngineClient) -> None:
