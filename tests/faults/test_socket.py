@@ -102,7 +102,9 @@ class Storm:
                     await writer.drain()
                     if answer.done():
                         break
-            self.ends[(await answer).decode().strip()] += 1
+            with contextlib.suppress(ConnectionError):  # closed before it was read
+                assert b" 413 " in await answer
+        self.ends["giant refused"] += 1
 
     async def _talk_nonsense(self) -> None:
         for _ in range(20):
@@ -131,7 +133,7 @@ async def test_a_storm_of_clients_is_served_or_refused_and_nothing_grows(daemon:
             "half-open ended": 50,
             "slow reader left": 50,
             "nonsense ended": 20,
-            "HTTP/1.1 413 Request Entity Too Large": 1,
+            "giant refused": 1,
         }
         await wait_until(lambda: process.num_fds() <= most, what="closed connections")
         vitals.sample(daemon.pid)

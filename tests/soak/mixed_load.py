@@ -213,7 +213,11 @@ def started(root: Path, seed: int) -> Iterator[Load]:
         yield load
     finally:
         load.stop.set()
-        daemon.stop()
+        try:
+            daemon.stop()
+        finally:  # one that hangs is not left behind
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.kill()
 
 
 def run(load: Load, seconds: float, pace: float = 1.0) -> dict[str, Any]:
