@@ -227,7 +227,9 @@ async def _body(request: Request, kind: type[Any]) -> Any:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY:
-                raise HTTPException(413, f"the request is larger than {MAX_BODY:,} bytes")
+                # What is left of it would be read and thrown away, however long it is.
+                close = {"Connection": "close"}
+                raise HTTPException(413, f"the request is larger than {MAX_BODY:,} bytes", headers=close)
     except ClientDisconnect as gone:
         raise HTTPException(400, "the client left in the middle of its request") from gone
     try:
@@ -307,4 +309,4 @@ def _internal(mistake: Exception) -> InternalError:
 async def _refuse_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     wire = {"code": "request", "message": error.detail, "hint": "agentd --help"}
-    return JSONResponse(wire, status_code=error.status_code)
+    return JSONResponse(wire, status_code=error.status_code, headers=error.headers)
