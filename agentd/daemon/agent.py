@@ -7,6 +7,7 @@ bound to (the task's hash, its model), and whether a result is still current.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ from agentd.errors import (
 from agentd.paths import Paths
 from agentd.readers.read import Reader, content_of
 from agentd.records import Document, Event, Job, Priority, is_file, path_of, source_of, timestamp
-from agentd.store import checksums, queue, results
+from agentd.store import changes, checksums, queue, results
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
@@ -50,6 +51,7 @@ from agentd.triggers.sighting import Selection
 
 log = logging.getLogger("agentd")
 
+STEP_SECONDS = 5.0  # by which a clock that is only put right a little does not go back
 VOCABULARY_SECONDS = 10.0  # how often files, folders and decisions about words are looked at
 
 
@@ -305,8 +307,14 @@ class Agent:
 
     async def heartbeat(self) -> None:
         """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""
+        ahead = _wall_ahead()
         while True:
             tick()
+            before, ahead = ahead, _wall_ahead()
+            if before - ahead > STEP_SECONDS:
+                log.warning("the clock went back by %.0f s: what waited for its time is tried now", before - ahead)
+                await self.store.write(queue.clock_went_back, now())
+                await self.store.write(changes.clock_went_back, now())
             await self.store.write(queue.heartbeat, self.owner, now())
             await asyncio.sleep(queue.HEARTBEAT_SECONDS)
 
@@ -332,6 +340,11 @@ async def open_agent(paths: Paths, warn: Callable[[str], object] = lambda told: 
 def now() -> datetime:
     """The time, as everything that is stored has it."""
     return datetime.now(UTC)
+
+
+def _wall_ahead() -> float:
+    """By how much the clock on the wall, which may be set, is ahead of the one that only goes on."""
+    return now().timestamp() - time.monotonic()
 
 
 async def _identify(settings: ModelSettings, store: Store) -> str:

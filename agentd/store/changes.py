@@ -93,6 +93,12 @@ def due(db: Database, kinds: Sequence[str], now: datetime, limit: int) -> list[C
     return [_change(row) for row in rows]
 
 
+def clock_went_back(db: Database, now: datetime) -> None:
+    """Let changes that wait for their time be tried now, as `queue.clock_went_back` does with jobs."""
+    stamp = timestamp(now)
+    db.execute("UPDATE changes SET not_before = ? WHERE state = 'planned' AND not_before > ?", [stamp, stamp])
+
+
 def begun(db: Database, kinds: Sequence[str]) -> list[Change]:
     """Changes of these kinds in which a death happened: they are to be taken up again, oldest first."""
     return [change for change in find(db, states=_OPEN, limit=None) if change.kind in kinds][::-1]

@@ -133,6 +133,12 @@ def heartbeat(db: Database, owner: str, now: datetime) -> None:
     _release(db, "lease_until < ?", [timestamp(now)])
 
 
+def clock_went_back(db: Database, now: datetime) -> None:
+    """Let jobs that wait for their time be tried now: for a clock that went back, by which it is hours away."""
+    stamp = timestamp(now)
+    db.execute("UPDATE jobs SET not_before = ? WHERE state = 'queued' AND not_before > ?", [stamp, stamp])
+
+
 def release_dead(db: Database, alive: Callable[[str], bool]) -> int:
     """Give back the jobs of owners that died, at once; return how many."""
     owners = [row["owner"] for row in db.query("SELECT DISTINCT owner FROM jobs WHERE state = 'running'")]

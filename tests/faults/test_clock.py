@@ -7,13 +7,16 @@ Expected outcome: what is in hand keeps its lease and is done once, whether it i
 earlier, and what comes afterwards is done.
 """
 
+import contextlib
 import shutil
+import sqlite3
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from agentd.records import timestamp
 from tests.acceptance.conftest import MakeDaemon
 from tests.acceptance.daemon import Daemon
 from tests.waiting import wait_for
@@ -74,4 +77,26 @@ def test_a_clock_that_is_set_loses_no_job_in_hand_and_does_nothing_twice(
     daemon.wait_done(4)
     daemon.check_once_each(4)
     assert "Traceback" not in daemon.log
+    daemon.stop()
+
+
+def test_what_waits_for_its_next_try_does_not_wait_for_the_hour_to_come_again(
+    clocked: tuple[Daemon, Path],
+) -> None:
+    daemon, clock = clocked
+    daemon.stop()
+    step(clock, HOUR)
+    daemon.start()
+    hands = daemon.fill_hands()
+    daemon.write("waiting.md")
+    wait_for(lambda: daemon.counts().get("queued"), what="a job that is not in hand")
+    # As after a try that failed by the clock of then.
+    due = timestamp(datetime.now(UTC) + timedelta(seconds=HOUR + 5))
+    with contextlib.closing(sqlite3.connect(daemon.database, timeout=30, isolation_level=None)) as database:
+        database.execute("UPDATE jobs SET not_before = ? WHERE state = 'queued'", [due])
+    daemon.child.resume()
+    daemon.wait_done(hands)
+    step(clock, 0)
+    daemon.wait_done(hands + 1)
+    assert "the clock went back by " in daemon.log
     daemon.stop()

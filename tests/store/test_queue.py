@@ -287,3 +287,10 @@ def test_two_connections_never_claim_the_same_job(db: Database) -> None:
     finally:
         other.close()
     assert len({job.id for job in claimed if job}) == 20
+
+
+def test_a_clock_that_went_back_makes_no_job_wait_for_the_hour_to_come_again(db: Database) -> None:
+    add_job(db)
+    assert queue.claim(db, OWNER, "main", later(-3600)) is None
+    queue.clock_went_back(db, later(-3600))
+    assert queue.claim(db, OWNER, "main", later(-3600)) is not None
