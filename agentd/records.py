@@ -17,6 +17,7 @@ from agentd.errors import AgentdError
 
 _STDIN = "stdin"
 _LOG = "log:"
+_SCHEDULE = "schedule:"
 _URI = "file://"
 _BUNDLE = "//"  # no path of a file has two in a row
 
@@ -53,7 +54,7 @@ class Event:
     task: str
     source: str  # see `source_of` and `stdin_source`
     content: str  # sha256 of the bytes, or `why:mark` where they cannot be read
-    occasion: str = ""  # empty for a file; what was asked for, for an explicit run
+    occasion: str = ""  # empty for a file; of a schedule, its time; what was asked for, for an explicit run
     priority: Priority = Priority.TRIGGERED
     refusal: AgentdError | None = None  # known bad before it is read: recorded as a failed job
     origin: str = ""  # the watch, log or schedule that noticed it; empty where a person asked
@@ -276,7 +277,17 @@ def log_source(finding_id: int) -> str:
 
 def is_stored(source: str) -> bool:
     """Whether a source is a text that stands in the store alone; every path is absolute or a file URI."""
-    return source.startswith((_STDIN, _LOG))
+    return source.startswith((_STDIN, _LOG, _SCHEDULE))
+
+
+def schedule_source(name: str, moment: str) -> str:
+    """The source of what a schedule put together for its task at some moment."""
+    return f"{_SCHEDULE}{name} {moment}"
+
+
+def is_scheduled(source: str) -> bool:
+    """Whether a source is what a schedule put together."""
+    return source.startswith(_SCHEDULE)
 
 
 def bundle_source(folder: Path, content: str) -> str:

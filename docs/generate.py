@@ -15,7 +15,7 @@ from agentd import errors
 from agentd.actions.definition import ACTIONS
 from agentd.actions.notify_settings import NotifyRule, NotifySettings, PlaceSettings
 from agentd.actions.settings import ActionSettings, CommandSettings, WebhookSettings
-from agentd.api import log_shapes, notice_shapes, shapes, status_shapes
+from agentd.api import log_shapes, notice_shapes, schedule_shapes, shapes, status_shapes
 from agentd.cli.main import COMMANDS, cli
 from agentd.conditions import When, WhenOfClasses
 from agentd.daemon.settings import Config
@@ -24,6 +24,7 @@ from agentd.logs.news import NewsSettings
 from agentd.logs.settings import JournalSettings, LogSettings
 from agentd.store.migrations import migrations
 from agentd.tasks.definition import TaskHeader
+from agentd.triggers.schedule_settings import FolderInput, ScheduleSettings
 from agentd.triggers.settings import WatchSettings
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,8 @@ def config_tables() -> str:
         ("logs[]", LogSettings),
         ("logs[].journald", JournalSettings),
         ("logs[].news", NewsSettings),
+        ("schedule[]", ScheduleSettings),
+        ("schedule[].input", FolderInput),
         ("actions", ActionSettings),
         ("actions.webhooks.NAME", WebhookSettings),
         ("actions.commands.NAME", CommandSettings),
@@ -122,7 +125,7 @@ def _type(schema: dict[str, Any]) -> str:
 def json_shapes() -> str:
     """Every JSON shape, from the TypedDicts and their comments."""
     return "\n".join(
-        part for module in (shapes, status_shapes, log_shapes, notice_shapes) for part in _shapes_of(module)
+        part for module in (shapes, status_shapes, log_shapes, notice_shapes, schedule_shapes) for part in _shapes_of(module)
     )
 
 

@@ -4,9 +4,9 @@ import types
 import typing
 from typing import Any
 
-from agentd.api import log_shapes, shapes, status_shapes
+from agentd.api import log_shapes, schedule_shapes, shapes, status_shapes
 
-_NAMES = {**vars(shapes), **vars(status_shapes), **vars(log_shapes)}
+_NAMES = {**vars(shapes), **vars(status_shapes), **vars(log_shapes), **vars(schedule_shapes)}
 
 
 def check_shape(value: Any, shape: Any, place: str = "") -> None:

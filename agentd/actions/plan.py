@@ -87,7 +87,7 @@ def _details(
             return {"set": changed} if changed else None
         case definition.Sidecar():
             target = path.with_name(f"{path.stem}{action.suffix}")
-            return {"to": source_of(target), "text": _lines(template.fill(action.text, values.in_line))}
+            return {"to": source_of(target), "text": _lines(template.fill_lines(action.text, values.in_line))}
         case definition.Move() | definition.Copy():
             name = template.fill(action.to, values.plain).strip()
             if name == LEAVE or name not in settings.targets:
@@ -103,7 +103,7 @@ def _details(
             if not parts:
                 return None  # nothing says into which file
             target = settings.targets[action.to].joinpath(*parts)
-            return {"to": source_of(target), "text": _lines(template.fill(action.text, values.in_line))}
+            return {"to": source_of(target), "text": _lines(template.fill_lines(action.text, values.in_line))}
         case definition.Webhook():
             return {"to": action.to}
         case definition.Notify():

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_ITEM = re.compile(r"(\s*[-*] )\{\{\s*(\w+)\s*\}\}\s*")
 _RESERVED = frozenset('/\\:*?"<>|')  # by one file system or another
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix or a number may follow
 
@@ -20,6 +21,19 @@ def fields(template: str) -> list[str]:
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """The text with its fields filled in; a list as words with commas, what is missing as nothing."""
     return _FIELD.sub(lambda match: _text(values.get(match[1])), template)
+
+
+def fill_lines(template: str, values: Mapping[str, Any]) -> str:
+    """As `fill`, but a list that stands in an item alone (`- {{ field }}`) gives an item for each of its own."""
+    lines = list[str]()
+    for line in template.splitlines():
+        match = _ITEM.fullmatch(line)
+        value = values.get(match[2]) if match else None
+        if match and isinstance(value, list):
+            lines += [f"{match[1]}{_text(one)}" for one in value or ["–"]]
+        else:
+            lines.append(fill(line, values))
+    return "\n".join(lines)
 
 
 def fill_value(template: Any, values: Mapping[str, Any]) -> Any:

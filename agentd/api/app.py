@@ -10,6 +10,7 @@
     POST /v1/tasks/NAME/test                         stream: a part as each example ends
     POST /v1/changes/ID/apply · /v1/changes/ID/undo · /v1/changes/ID/refuse     the change as it is then
     GET  /v1/backfills/ID · POST /v1/backfills {task, paths, again} · /v1/backfills/ID/pause · …/resume · …/cancel
+    POST /v1/schedules/NAME/run                      the job that it made
     POST /v1/models/NAME/load · /v1/models/NAME/unload · /v1/models/NAME/reset     how the model is then
     POST /v1/models/NAME/tune                        stream: progress, then done
 
@@ -117,6 +118,9 @@ class Daemon(Protocol):
     async def steer_backfill(self, backfill_id: int, what: str) -> BackfillShape:
         """Pause, resume or cancel a backfill."""
 
+    async def fire_schedule(self, name: str) -> JobShape:
+        """Fire a schedule now."""
+
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""
 
@@ -181,6 +185,9 @@ def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlet
             raise HTTPException(404, f"a backfill can be paused, resumed or cancelled, not {what}")
         return JSONResponse(await daemon.steer_backfill(request.path_params["id"], what))
 
+    async def fire_schedule(request: Request) -> Response:
+        return JSONResponse(await daemon.fire_schedule(request.path_params["name"]))
+
     async def load_model(request: Request) -> Response:
         await daemon.load_model(name := request.path_params["name"])
         return JSONResponse((await report())["models"][name])
@@ -212,6 +219,7 @@ def create_app(daemon: Daemon, report: Report, read_again: ReadAgain) -> Starlet
             Route("/v1/backfills", begin_backfill, methods=["POST"]),
             Route("/v1/backfills/{id:int}", show_backfill, methods=["GET"]),
             Route("/v1/backfills/{id:int}/{what}", steer_backfill, methods=["POST"]),
+            Route("/v1/schedules/{name}/run", fire_schedule, methods=["POST"]),
             Route("/v1/models/{name:path}/load", load_model, methods=["POST"]),
             Route("/v1/models/{name:path}/unload", unload_model, methods=["POST"]),
             Route("/v1/models/{name:path}/tune", tune_model, methods=["POST"]),

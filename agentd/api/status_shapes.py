@@ -5,6 +5,7 @@ The same rules as in `api.shapes`: keys may be added and never change their mean
 
 from typing import TypedDict
 
+from agentd.api.schedule_shapes import ScheduleShape
 from agentd.api.shapes import BackfillShape, JobShape, WaitingShape
 
 
@@ -165,6 +166,7 @@ class StatusShape(TypedDict):
     long: list[JobShape]  # running jobs on documents that are read part by part
     watches: list[WatchShape]
     logs: list[LogShape]
+    schedules: list[ScheduleShape]
     backfills: list[BackfillShape]  # those that have not ended
     changes: dict[str, int]  # how many there are in each state that any is in
     duties: dict[str, DutyShape]

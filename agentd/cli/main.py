@@ -27,6 +27,7 @@ COMMANDS = {
     "ask": ("ask", "Answer a question from what was read, with sources."),
     "results": ("results", "List and show results."),
     "logs": ("logs", "Find the few lines that matter in logs."),
+    "schedule": ("schedule", "List schedules, see when they come, run one now."),
     "changes": ("changes", "See, apply, undo and refuse what results would do."),
     "backfill": ("backfill", "Let a task do files that are there already."),
     "jobs": ("jobs", "List, show, retry and cancel jobs."),

@@ -68,7 +68,9 @@ class Bindings:
 
 def bind(paths: Paths, config: Config, store: Store, before: Bindings | None = None) -> Bindings:
     """The bindings of a config, with what of those `before` is still true."""
-    same_roots = before and before.config.watch == config.watch and before.config.actions == config.actions
+    same_roots = before and all(
+        getattr(before.config, name) == getattr(config, name) for name in ("watch", "actions", "schedule")
+    )
     changes = before.changes if before and same_roots else Changes(store, config)
     engines = _engines(paths, config, before.engines if before else {})
     embedding = config.embedding_model

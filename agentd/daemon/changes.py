@@ -21,7 +21,18 @@ from agentd.actions.files import MAX_BYTES, read
 from agentd.actions.plan import plan
 from agentd.daemon.settings import Config
 from agentd.errors import ChangedSince, ChangeError, InternalError, NotEditable, Superseded
-from agentd.records import Change, ChangeState, Document, Job, Plan, Result, is_bundle, is_stored, path_of
+from agentd.records import (
+    Change,
+    ChangeState,
+    Document,
+    Job,
+    Plan,
+    Result,
+    is_bundle,
+    is_scheduled,
+    is_stored,
+    path_of,
+)
 from agentd.store import changes
 from agentd.store.changes import CALLING, FILING, WRITING
 from agentd.store.database import Store
@@ -60,10 +71,10 @@ class Changes:
     async def plan(self, job: Job, task: Task, document: Document, result: Result) -> list[Plan]:
         """What a result would do; nothing for a document that lies in no folder where changes are allowed.
 
-        A result about several files of a folder does nothing to any one of them.
+        A result about several files of a folder, or about what a schedule put together, changes no file of those.
         """
         actions = task.actions
-        if is_bundle(job.source):
+        if is_bundle(job.source) or is_scheduled(job.source):
             actions = tuple(action for action in actions if not action.of_file)
         elif not self._may_change(job.source):
             return []
@@ -89,7 +100,8 @@ class Changes:
 
     def why_none(self, job: Job, task: Task) -> str | None:
         """Why a result plans no change at all where its task has actions; None where it may."""
-        if not task.actions or is_bundle(job.source) or self._may_change(job.source):
+        many = is_bundle(job.source) or is_scheduled(job.source)
+        if not task.actions or many or self._may_change(job.source):
             return None
         return "files outside watched folders and targets are not changed"
 
@@ -97,7 +109,10 @@ class Changes:
         return not is_stored(source) and self.effects.allows(source)
 
     def _is_auto(self, job: Job) -> bool:
-        """Whether a file's changes need no asking: what the innermost of the task's folders around it says."""
+        """Whether changes need no asking: what its schedule says, or the innermost of the task's folders around it."""
+        for schedule in self._config.schedule:
+            if schedule.origin == job.origin:
+                return schedule.apply == "auto"
         path = path_of(job.source)
         around = [
             (len(folder.parts), watch.apply)

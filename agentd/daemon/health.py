@@ -23,6 +23,7 @@ from agentd.daemon.follow import Follow
 from agentd.daemon.notices import unreachable_places
 from agentd.daemon.problems import Problem, Vitals, find_problems
 from agentd.daemon.report import LAST_ERRORS, count_shape, line_shapes, model_shape
+from agentd.daemon.schedules import Schedules
 from agentd.daemon.settings import Config
 from agentd.engine.client import EngineClient
 from agentd.engine.devices import gpu_present
@@ -103,6 +104,7 @@ async def report(
             for watch in watches
         ],
         "logs": await _logs(agent, follow),
+        "schedules": await Schedules(agent).shapes(),
         "backfills": [await backfill.shape(agent, one) for one in await agent.store.read(backfills.unfinished)],
         "changes": {state.value: n for state, n in (await agent.store.read(changes.count_states)).items() if n},
         "duties": {

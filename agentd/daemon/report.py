@@ -4,14 +4,17 @@ Imported by a command that people type all day: nothing here loads the readers, 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import agentd
+from agentd.api.schedule_shapes import ScheduleShape
 from agentd.api.shapes import job_shape
 from agentd.api.status_shapes import JobCountsShape, LineShape, ModelShape, StatusShape
 from agentd.daemon.settings import Config
 from agentd.engine.settings import ModelSettings
-from agentd.records import Job, JobState, Priority
+from agentd.records import Job, JobState, Priority, timestamp
 from agentd.store.outlook import Line
+from agentd.triggers.schedule_settings import ScheduleSettings
 
 LAST_ERRORS = 5  # jobs that were given up, and are told
 
@@ -42,11 +45,31 @@ def report_stopped(
             for watch in config.watch
         ],
         "logs": [{"source": log.source, "task": log.task, "lines": 0, "problems": []} for log in config.logs],
+        "schedules": [_schedule_shape(one) for one in config.schedule],
         "backfills": [],
         "changes": {},
         "duties": {},
         "problems": [],
         "notices": [],
+    }
+
+
+def _schedule_shape(schedule: ScheduleSettings) -> ScheduleShape:
+    """The JSON of a schedule by its times alone: what was fired stands in the database."""
+    timetable, moment = schedule.timetable(), datetime.now(UTC)
+    coming = next(timetable.coming(moment, moment), None)
+    return {
+        "name": schedule.title,
+        "task": schedule.task,
+        "when": schedule.when,
+        "timezone": schedule.timezone,
+        "fired": None,
+        "next": timestamp(timetable.firing(coming)) if coming else None,
+        "overdue": False,
+        "job": None,
+        "state": "waiting" if coming else "over",
+        "note": "",
+        "problem": None,
     }
 
 

@@ -15,6 +15,7 @@ from agentd.ask.answer import Answer, answer
 from agentd.daemon import backfill, tuning
 from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty, supervise
+from agentd.daemon.schedules import Schedules
 from agentd.daemon.work import Worker
 from agentd.engine.client import EngineClient
 from agentd.errors import InputError, InvalidOutput, ModelUnavailable
@@ -181,6 +182,12 @@ class Requests:
                 for job_id in ended:
                     self._stop_work(job_id)
         return await backfill.shape(self._agent, found)
+
+    async def fire_schedule(self, name: str) -> JobShape:
+        """Fire a schedule now; its job. Raises `NotFound`, and `AgentdError` where there is nothing to do."""
+        job_id = await Schedules(self._agent, self._workers).fire_now(name)
+        places = await self._agent.store.read(outlook.find_places, [job_id])
+        return job_shape(await self._agent.store.read(queue.get, job_id), places.get(job_id))
 
     async def load_model(self, name: str) -> None:
         """Load a model; raises `ModelUnavailable` where that fails."""

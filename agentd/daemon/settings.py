@@ -14,6 +14,7 @@ from agentd.engine.settings import EMBEDDINGS, ModelSettings
 from agentd.errors import ConfigError
 from agentd.logs.settings import LogSettings
 from agentd.tasks.settings import Vocabulary
+from agentd.triggers.schedule_settings import ScheduleSettings
 from agentd.triggers.settings import WatchSettings
 
 
@@ -29,6 +30,7 @@ class Config(Section):
     when: WhenOfClasses = Field(
         WhenOfClasses.model_construct(), description="What must hold before whole classes of work are begun."
     )
+    schedule: tuple[ScheduleSettings, ...] = Field((), description="Tasks that run by the clock.")
     actions: ActionSettings = Field(
         ActionSettings.model_construct(), description="What results may do outside their own folder."
     )
@@ -66,6 +68,14 @@ class Config(Section):
         if actions and (missing := notify.missing(actions.webhooks, actions.commands)):
             raise ValueError(missing)
         return notify
+
+    @field_validator("schedule")
+    @classmethod
+    def _each_schedule_by_name(cls, schedules: tuple[ScheduleSettings, ...]) -> tuple[ScheduleSettings, ...]:
+        titles = [schedule.title for schedule in schedules]
+        if twice := [title for title in titles if titles.count(title) > 1]:
+            raise ValueError(f"two schedules are called `{twice[0]}`: give one of them a `name`")
+        return schedules
 
     @field_validator("models")
     @classmethod

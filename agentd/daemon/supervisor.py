@@ -28,6 +28,7 @@ from agentd.daemon.notify import Outlook, ServiceManager, keep_told
 from agentd.daemon.problems import Problem
 from agentd.daemon.reload import Reload
 from agentd.daemon.requests import Requests
+from agentd.daemon.schedules import Schedules
 from agentd.daemon.signals import heeded
 from agentd.daemon.work import Worker
 from agentd.paths import Paths
@@ -117,6 +118,8 @@ class Supervisor:
             self._triggers.start(watch, self._watches[watch].run, f"watch {watch.path} → {watch.task}")
         if agent.config.logs:
             self._triggers.start("follow logs", self._follow.run)
+        if agent.config.schedule:
+            self._triggers.start("schedules", Schedules(agent, self._workers).run)
         if agent.vectors:
             self._triggers.start("embed notes", agent.vectors.run)
         self._warn_of_tasks()

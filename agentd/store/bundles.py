@@ -56,7 +56,7 @@ def take(db: Database, files: Sequence[Taken], folder: Path, mode: Mode, bind: B
             members = {member.source: member for member in _let_go(db, job_id, now)} | members
     ordered = sorted(members.values(), key=lambda member: member.source)
     for start in range(0, len(ordered), MOST_FILES):
-        content = _keep(db, ordered[start : start + MOST_FILES])
+        content = keep(db, ordered[start : start + MOST_FILES])
         bundle = _event(event, folder, content, min(one.priority for one in news), now)
         lane = None if mode == "parallel" else queue.lane_of(event.task, bundle.source)
         added.append(queue.add(db, bundle, task_hash, model, now, lane=lane))
@@ -66,6 +66,18 @@ def take(db: Database, files: Sequence[Taken], folder: Path, mode: Mode, bind: B
 def is_busy(db: Database, task: str, folder: Path) -> bool:
     """Whether a job of this folder is queued or running."""
     return bool(_unfinished(db, task, folder))
+
+
+def keep(db: Database, members: Sequence[Member]) -> str:
+    """Store which files these are, and return what stands for all of them: a hash of their paths and contents."""
+    basis = json.dumps([[member.source, member.content] for member in members])
+    content = hashlib.sha256(basis.encode()).hexdigest()
+    for member in members:
+        db.execute(
+            "INSERT INTO bundles (content, source, sha256, missed) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            [content, member.source, member.content],
+        )
+    return content
 
 
 def load(db: Database, content: str) -> list[Member]:
@@ -116,15 +128,3 @@ def _let_go(db: Database, job_id: int, now: datetime) -> list[Member]:
         [content, job_id],
     )
     return members
-
-
-def _keep(db: Database, members: Sequence[Member]) -> str:
-    """Store which files these are, and return what stands for all of them: a hash of their paths and contents."""
-    basis = json.dumps([[member.source, member.content] for member in members])
-    content = hashlib.sha256(basis.encode()).hexdigest()
-    for member in members:
-        db.execute(
-            "INSERT INTO bundles (content, source, sha256, missed) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING",
-            [content, member.source, member.content],
-        )
-    return content

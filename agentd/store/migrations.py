@@ -200,6 +200,19 @@ CREATE TABLE changes (
 ) STRICT
 """
 
+_SCHEDULES = """
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY,
+  timetable TEXT NOT NULL,   -- its times in words: another text is another timetable, which misses nothing
+  looked TEXT NOT NULL,      -- until when its times were dealt with
+  fired TEXT,                -- when its last job was made
+  job_id INTEGER REFERENCES jobs (id), -- that job
+  note TEXT NOT NULL,        -- why its last time made no job; empty where it did
+  result_from INTEGER NOT NULL, finding_from TEXT NOT NULL, -- where the input of the last job began
+  result_to INTEGER NOT NULL, finding_to TEXT NOT NULL -- … and where it ended
+) STRICT, WITHOUT ROWID
+"""
+
 _BACKFILLS = """
 CREATE TABLE backfills (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -371,5 +384,6 @@ def _sixth(db: Database) -> None:
         "ALTER TABLE jobs ADD COLUMN origin TEXT /* the watch, log or schedule that noticed it */",
         *NOTICES,
         "CREATE INDEX jobs_by_origin ON jobs (model, origin, priority, id) WHERE state = 'queued'",
+        _SCHEDULES,
     ):
         db.execute(statement)
