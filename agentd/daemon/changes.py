@@ -109,7 +109,7 @@ class Changes:
         return not is_stored(source) and self.effects.allows(source)
 
     def _is_auto(self, job: Job) -> bool:
-        """Whether changes need no asking: what its schedule says, or the innermost of the task's folders around it."""
+        """Whether changes need no asking, as the schedule or the innermost of the task's folders around says."""
         for schedule in self._config.schedule:
             if schedule.origin == job.origin:
                 return schedule.apply == "auto"

@@ -236,7 +236,8 @@ def _weekday(text: str) -> int:
 
 # Without a zone, Python asks the system, whose rules may change while we run.
 def _moment(shown: datetime, zone: ZoneInfo | None) -> datetime:
-    return shown.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    # `astimezone` would take a time that the clock leaves out for one by the later offset.
+    return datetime.fromtimestamp(shown.replace(tzinfo=zone, fold=0).timestamp(), UTC)
 
 
 def _shown_at(moment: datetime, zone: ZoneInfo | None) -> datetime:
