@@ -52,6 +52,7 @@ def test_a_planted_wrong_import_breaks_its_contract(tmp_path: Path) -> None:
         "tasks/planted.py": ("import agentd.engine.client", "Tasks and readers know nothing"),
         "daemon/planted.py": ("import llama_cpp", "Only the engine touches llama_cpp"),
         "cli/planted.py": ("import sqlite3", "Only the store touches SQLite"),
+        "triggers/planted.py": ("import apscheduler", "Only triggers.schedule touches apscheduler"),
     }
     shutil.copytree(PACKAGE, tmp_path / "agentd", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

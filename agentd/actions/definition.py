@@ -113,7 +113,10 @@ class Append(Action):
     kind = "append"
     to: str = Field(description="The name of a target.")
     file: str = Field(min_length=1, description="The file in it, which is made where it is not there.")
-    text: str = Field(min_length=1, description="What is added, on lines of its own.")
+    text: str = Field(
+        min_length=1,
+        description="What is added, on lines of its own; one with `{{ each field }}` for every item of that list.",
+    )
 
     def check(self, properties: Mapping[str, Any], settings: ActionSettings) -> None:
         """Raise `ValueError` for a target that the config does not name."""

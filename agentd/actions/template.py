@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_ITEM = re.compile(r"(\s*[-*] )\{\{\s*(\w+)\s*\}\}\s*")
+_FIELD = re.compile(r"\{\{\s*(?:each\s+)?(\w+)\s*\}\}")
+_EACH = re.compile(r"(.*)\{\{\s*each\s+(\w+)\s*\}\}(.*)")
 _RESERVED = frozenset('/\\:*?"<>|')  # by one file system or another
 MAX_NAME = 200  # bytes; file systems take 255, and a suffix or a number may follow
 
@@ -24,15 +24,13 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 
 def fill_lines(template: str, values: Mapping[str, Any]) -> str:
-    """As `fill`, but a list that stands in an item alone (`- {{ field }}`) gives an item for each of its own."""
+    """As `fill`, but a line with `{{ each field }}` is there for each item of that list, and not without any."""
     lines = list[str]()
     for line in template.splitlines():
-        match = _ITEM.fullmatch(line)
+        match = _EACH.fullmatch(line)
         value = values.get(match[2]) if match else None
-        if match and isinstance(value, list):
-            lines += [f"{match[1]}{_text(one)}" for one in value or ["–"]]
-        else:
-            lines.append(fill(line, values))
+        each = value if match and isinstance(value, list) else [value]
+        lines += [fill(line, {**values, match[2]: one} if match else values) for one in each]
     return "\n".join(lines)
 
 

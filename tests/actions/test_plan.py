@@ -189,3 +189,12 @@ def test_a_template_knows_fields_and_no_code() -> None:
     )
     assert template.fill_value("{{ a }}", {"a": [1]}) == [1]
     assert template.fill("{{ a }}", {"a": {"x": True}}) == "x: true"
+
+
+def test_a_line_with_each_is_there_for_every_item_and_begins_no_line_by_itself() -> None:
+    text = "# {{ title }}\n- {{ each tags }} ({{ today }})\nend"
+    action = {"append": {"to": "letters", "file": "a.md", "text": text}}
+    (made,) = planned(action, {"title": "T", "tags": ["a", "b\n# {{ title }}"]})
+    assert made.details["text"] == "# T\n- a (2026-05-04)\n- b # {{ title }} (2026-05-04)\nend\n"
+    (made,) = planned(action, {"title": "T", "tags": []})
+    assert made.details["text"] == "# T\nend\n"
