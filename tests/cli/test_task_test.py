@@ -24,7 +24,7 @@ def test_a_new_task_can_be_checked_tested_and_run_as_it_is(cli: Cli, fake: Paths
 def test_all_shipped_tasks_with_examples_are_tested_whatever_the_config_says(cli: Cli, fake: Paths) -> None:
     tested = cli("tasks", "test", "--json")
     assert {one["task"] for one in tested.json} == {
-        *("code-review", "file-inbox", "meeting-notes", "note-tagging", "summarise"),
+        *("code-review", "daily-digest", "file-inbox", "meeting-notes", "note-tagging", "summarise"),
     }
 
 

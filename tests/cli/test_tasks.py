@@ -10,7 +10,7 @@ BROKEN = "---\nname: sorting\ndescripton: typo\noutput: {word: {type: string}}\n
 def test_tasks_are_listed_with_the_broken_ones_and_what_is_wrong(cli: Cli, fake: Paths) -> None:
     (fake.tasks / "sorting.md").write_text(BROKEN)
     listed = {task["name"]: task for task in cli("tasks", "list", "--json").json}
-    assert set(listed) == {*SHIPPED, "file-inbox", "sorting"}
+    assert set(listed) == {*SHIPPED, "daily-digest", "file-inbox", "sorting"}
     assert listed["summarise"]["error"] is None
     assert set(listed["summarise"]["schema"]["properties"]) == {"title", "key_points", "summary"}
     assert f"{fake.tasks}/sorting.md:3: unknown key `descripton`" in listed["sorting"]["error"]

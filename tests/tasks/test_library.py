@@ -12,6 +12,7 @@ from tests.tasks.conftest import HEADER, VOCABULARIES, task_text
 
 SHIPPED = [
     "code-review",
+    "daily-digest",
     "file-inbox",
     "log-report",
     "log-triage",
