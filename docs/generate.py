@@ -125,7 +125,9 @@ def _type(schema: dict[str, Any]) -> str:
 def json_shapes() -> str:
     """Every JSON shape, from the TypedDicts and their comments."""
     return "\n".join(
-        part for module in (shapes, status_shapes, log_shapes, notice_shapes, schedule_shapes) for part in _shapes_of(module)
+        part
+        for module in (shapes, status_shapes, log_shapes, notice_shapes, schedule_shapes)
+        for part in _shapes_of(module)
     )
 
 

@@ -61,7 +61,7 @@ def _schedule_shape(schedule: ScheduleSettings) -> ScheduleShape:
     return {
         "name": schedule.title,
         "task": schedule.task,
-        "when": schedule.when,
+        "when": schedule.words,
         "timezone": schedule.timezone,
         "fired": None,
         "next": timestamp(timetable.firing(coming)) if coming else None,

@@ -48,7 +48,7 @@ class Schedules:
     async def look(self) -> float:
         """Fire what is due by now; how many seconds to wait for the next look."""
         agent, moment = self._agent, self._clock()
-        wanted = {one.title: one.when for one in agent.config.schedule}
+        wanted = {one.title: one.words for one in agent.config.schedule}
         known = await agent.store.read(schedules.load)
         if {name: state.timetable for name, state in known.items()} != wanted:
             await agent.store.write(schedules.meet, wanted, moment)
@@ -98,7 +98,7 @@ class Schedules:
         """
         schedule, moment = self.find(name), self._clock()
         if name not in await self._agent.store.read(schedules.load):
-            wanted = {one.title: one.when for one in self._agent.config.schedule}
+            wanted = {one.title: one.words for one in self._agent.config.schedule}
             await self._agent.store.write(schedules.meet, wanted, moment)
         fired = await self._fire(schedule, f"run {timestamp(moment)}", Priority.INTERACTIVE, None, moment)
         if fired is None or fired.job_id is None:
@@ -147,7 +147,7 @@ class Schedules:
         return {
             "name": schedule.title,
             "task": schedule.task,
-            "when": schedule.when,
+            "when": schedule.words,
             "timezone": schedule.timezone,
             "fired": state.fired if state else None,
             "next": firing["time"] if firing else None,
@@ -216,7 +216,7 @@ def _timetable(schedule: ScheduleSettings) -> Timetable:
 def _firings(schedule: ScheduleSettings, state: Scheduled | None, moment: datetime) -> Iterator[FiringShape]:
     """What is to come; times that were missed and wait for a start are not."""
     timetable = _timetable(schedule)
-    looked = datetime.fromisoformat(state.looked) if state and state.timetable == schedule.when else moment
+    looked = datetime.fromisoformat(state.looked) if state and state.timetable == schedule.words else moment
     if looked > moment + WRONG_CLOCK:
         looked = moment
     for coming in timetable.coming(looked, moment):
@@ -233,7 +233,7 @@ def _firings(schedule: ScheduleSettings, state: Scheduled | None, moment: dateti
 def _overdue(schedule: ScheduleSettings, state: Scheduled, moment: datetime) -> bool:
     due = _timetable(schedule).due(datetime.fromisoformat(state.looked), moment)
     return (
-        due is not None and state.timetable == schedule.when and not (due.missed and schedule.catch_up == "none")
+        due is not None and state.timetable == schedule.words and not (due.missed and schedule.catch_up == "none")
     )
 
 

@@ -118,7 +118,7 @@ class ScheduleSettings(Section):
         return ZoneInfo(self.timezone) if self.timezone else None
 
     @property
-    def when(self) -> str:
+    def words(self) -> str:
         """Its times in words; another text stands for other times."""
         zone = f" ({self.timezone})" if self.timezone else ""
         if self.every is not None:

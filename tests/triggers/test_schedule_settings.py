@@ -68,7 +68,7 @@ def test_two_schedules_of_one_name_are_refused_and_two_of_one_task_have_names() 
     ],
 )
 def test_times_are_told_in_words(text: str, when: str) -> None:
-    assert read(text).when == when
+    assert read(text).words == when
 
 
 @pytest.mark.parametrize(
