@@ -94,7 +94,7 @@ class Config(Section):
         found: dict[str, list[When]] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            # Whatever makes jobs of its own, and may have a `when`: watches, logs.
+            # Whatever makes jobs of its own, and may have a `when`: watches, logs, schedules.
             for section in value if isinstance(value, tuple) else ():
                 when = getattr(section, "when", None)
                 if isinstance(when, When) and when.asks:

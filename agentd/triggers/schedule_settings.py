@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from agentd.conditions import When
 from agentd.config import Duration, Section, UserPath
 from agentd.triggers.settings import WatchSettings
 
@@ -94,6 +95,7 @@ class ScheduleSettings(Section):
         description="What to do with changes that results would make: keep them for `agentd changes apply`, or "
         "make them at once; both can be undone.",
     )
+    when: When = Field(When.model_construct(), description="What must hold before its jobs are begun.")
 
     @property
     def title(self) -> str:

@@ -82,3 +82,10 @@ def test_times_are_told_in_words(text: str, when: str) -> None:
 )
 def test_an_input_is_one_of_few_things(given: str, materials: tuple[Any, ...]) -> None:
     assert read(f"every: 1h\n    input: {given}").materials == materials
+
+
+def test_the_jobs_of_a_schedule_wait_for_what_it_asks() -> None:
+    text = "schedule:\n- {task: digest, every: 1h, when: {on_ac: true}}\n- {task: other, every: 1h}\n"
+    conditions = validate(read_yaml(text, FILE), Config).conditions()
+    assert list(conditions) == ["schedule digest"]
+    assert conditions["schedule digest"][0].on_ac
