@@ -42,7 +42,11 @@ _DEFAULTS: dict[str, Any] = {
         "changes": {},
     },
     **dict.fromkeys(
-        ("problems", "queue", "last_errors", "waiting", "long", "watches", "logs", "backfills", "notices"), ()
+        (
+            *("problems", "queue", "last_errors", "waiting", "long", "watches", "logs", "schedules", "backfills"),
+            "notices",
+        ),
+        (),
     ),
 }
 # … and of each model, duty and so on.
@@ -64,6 +68,10 @@ _OF_EACH: dict[str, dict[str, Any]] = {
     "duties": {"state": "running", "restarts": 0, "error": None},
     "watches": {"path": "", "task": "", "problem": None},
     "logs": {"source": "", "task": None, "lines": 0, "problems": ()},
+    "schedules": {
+        **{"name": "", "task": "", "when": "", "next": None, "overdue": False, "state": "waiting", "note": ""},
+        "problem": None,
+    },
     "queue": {"priority": "", "queued": 0, "running": 0, "eta_seconds": None},
     "long": {"id": 0, "task": "", "source": "", "progress": ""},
     "last_errors": {
@@ -209,6 +217,22 @@ def _sources(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
             yield _line(4, (problem, _RED))
 
 
+def _schedules(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
+    yield from _title("schedules", shape["schedules"])
+    told = {problem["key"] for problem in shape["problems"]}
+    for one in shape["schedules"]:
+        if one["overdue"]:
+            coming = "as soon as the daemon runs"
+        else:
+            coming = f"next {local_time(one['next'])[:16]}" if one["next"] else "never again"
+        at_work = f", {one['state']} now" if one["state"] in STYLES else ""
+        task = f" → {one['task']}" if one["task"] != one["name"] else ""
+        note = f"; last time {one['note']}" if one["note"] else ""
+        yield _line(2, (f"{one['name']}{task} ", {"bold": True}), f"{one['when']}, {coming}{at_work}{note}")
+        if one["problem"] and f"schedule {one['name']}" not in told:
+            yield _line(4, (one["problem"], _RED))
+
+
 def _duties(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
     duties = shape["duties"]
     yield from _title("duties", duties)
@@ -233,7 +257,7 @@ def _notes(shape: Any, log: Path, now: datetime) -> Iterator[Line]:
 
 # In the order in which they stand on the page.
 SECTIONS: tuple[Callable[[Any, Path, datetime], Iterator[Line]], ...] = (
-    *(_head, _problems, _models, _work, _errors, _sources, _duties, _notes),
+    *(_head, _problems, _models, _work, _errors, _sources, _schedules, _duties, _notes),
 )
 
 

@@ -36,6 +36,7 @@ from agentd.records import JobState, timestamp
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.store.candidates import Waiting, count_waiting
 from agentd.triggers.folder import FolderTrigger
+from agentd.triggers.schedule_settings import FolderInput, ScheduleSettings
 
 _READY = ("loaded", "unloaded")  # what was unloaded comes back on demand
 
@@ -55,6 +56,7 @@ async def problems(
             f"{watch.watch.path} → {watch.watch.task}": watch.problem or task_problem(agent, watch.watch.task)
             for watch in watches
         },
+        schedules={one.title: schedule_problem(agent, one) for one in agent.config.schedule},
         logs={log.source: _log_problems(agent, follow, log) for log in agent.config.logs},
     )
     return find_problems(vitals, time.monotonic())
@@ -66,6 +68,8 @@ def folders_of(paths: Paths, config: Config) -> Iterator[tuple[Path, str]]:
     yield paths.models, "converted models"
     for watch in config.watch:
         yield watch.path, f"the watched folder {watch.path}"
+    for name, target in config.actions.targets.items():
+        yield target, f"the target {name}"
 
 
 async def report(
@@ -149,6 +153,13 @@ async def usual_seconds(agent: Agent, name: str) -> float | None:
 def _log_problems(agent: Agent, follow: Follow, log: LogSettings) -> list[AgentdError]:
     broken = _task_error(agent, log.task) if log.task else None
     return [*follow.problems.get(log.source, []), *([broken] if broken else [])]
+
+
+def schedule_problem(agent: Agent, schedule: ScheduleSettings) -> str | None:
+    """Why a schedule cannot be run when it is due, or None."""
+    if isinstance(schedule.input, FolderInput) and not schedule.input.folder.is_dir():
+        return f"there is no folder {schedule.input.folder}"
+    return task_problem(agent, schedule.task)
 
 
 def task_problem(agent: Agent, name: str) -> str | None:

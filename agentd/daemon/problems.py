@@ -31,6 +31,7 @@ class Vitals:
     store: StoreError | None = None  # why the last write failed
     disks: Sequence[Disk] = ()
     watches: Mapping[str, str | None] = field(default_factory=dict)  # by folder and task, what is wrong
+    schedules: Mapping[str, str | None] = field(default_factory=dict)  # by name, why its task cannot be run
     logs: Mapping[str, Sequence[AgentdError]] = field(default_factory=dict)  # by source, what cannot be read
 
 
@@ -42,6 +43,7 @@ def find_problems(vitals: Vitals, now: float) -> list[Problem]:
         *_duties(vitals.duties, now),
         *_models(vitals.models),
         *_watches(vitals.watches),
+        *_schedules(vitals.schedules),
         *_logs(vitals.logs),
     ]
 
@@ -79,6 +81,12 @@ def _watches(watches: Mapping[str, str | None]) -> Iterator[Problem]:
     for which, problem in watches.items():
         if problem:
             yield Problem(f"watch {which}", problem, "agentd doctor")
+
+
+def _schedules(schedules: Mapping[str, str | None]) -> Iterator[Problem]:
+    for name, problem in schedules.items():
+        if problem:
+            yield Problem(f"schedule {name}", f"schedule {name} waits when it is due: {problem}", "agentd doctor")
 
 
 def _logs(logs: Mapping[str, Sequence[AgentdError]]) -> Iterator[Problem]:

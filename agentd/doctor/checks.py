@@ -11,7 +11,7 @@ from agentd.doctor.clock import check_clock, check_zone
 from agentd.doctor.configuration import check_config, check_tasks, check_vocabularies
 from agentd.doctor.database import check_database, check_sqlite
 from agentd.doctor.diagnosis import Diagnosis, error
-from agentd.doctor.folders import check_home, check_logs, check_targets, check_watched
+from agentd.doctor.folders import check_home, check_logs, check_scheduled, check_targets, check_watched
 from agentd.doctor.home import Home
 from agentd.doctor.limits import check_inotify
 from agentd.doctor.models import check_fit, check_models
@@ -41,7 +41,10 @@ CHECKS = tuple(
     Check(group, look)
     for group, looks in {
         "config": (check_config, check_tasks, check_vocabularies),
-        "folders": (check_homes, check_home, check_watched, check_targets, check_logs, check_inotify, check_disks),
+        "folders": (
+            *(check_homes, check_home, check_watched, check_scheduled, check_targets, check_logs),
+            *(check_inotify, check_disks),
+        ),
         "database": (check_sqlite, check_database),
         "models": (check_models, check_fit),
         "daemon": (check_daemon, check_socket, check_unit),

@@ -27,10 +27,13 @@ def check_config(home: Home) -> Iterator[Diagnosis]:
         yield warning("config", f"there is none at {file}: the defaults watch nothing", "agentd init")
         return
     config = home.usable
-    parts = ((len(config.models), "model"), (len(config.watch), "folder"), (len(config.logs), "log"))
+    parts = (
+        *((len(config.models), "model"), (len(config.watch), "folder"), (len(config.logs), "log")),
+        (len(config.schedule), "schedule"),
+    )
     yield ok("config", f"{file}: {', '.join(f'{n} {word}' + 's' * (n != 1) for n, word in parts)}")
-    if not config.watch and not config.logs:
-        told = "nothing is watched and no log is followed: only what you run is done"
+    if not config.watch and not config.logs and not config.schedule:
+        told = "nothing is watched, followed or scheduled: only what you run is done"
         yield warning("config", told, home.edit)
 
 
@@ -77,6 +80,8 @@ def named_tasks(config: Config) -> Iterator[tuple[str, str]]:
     for log in config.logs:
         if log.task is not None:
             yield log.source, log.task
+    for schedule in config.schedule:
+        yield f"the schedule {schedule.title}", schedule.task
     for rule in config.notify.rules:
         if rule.task is not None:
             yield "a rule of notify", rule.task

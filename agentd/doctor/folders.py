@@ -13,6 +13,7 @@ from agentd.doctor.configuration import library_of
 from agentd.doctor.diagnosis import Diagnosis, error, ok, warning
 from agentd.doctor.home import Home
 from agentd.errors import TaskError
+from agentd.triggers.schedule_settings import FolderInput
 
 _SHOWN = 3  # files of a glob that are named
 
@@ -59,6 +60,19 @@ def check_watched(home: Home) -> Iterator[Diagnosis]:
             yield ok(about, f"→ {watch.task}, which changes files there at once ({', '.join(changes)})")
         else:
             yield ok(about, f"→ {watch.task}")
+
+
+def check_scheduled(home: Home) -> Iterator[Diagnosis]:
+    """The folders that scheduled tasks read: there, and readable."""
+    for schedule in home.usable.schedule:
+        if isinstance(schedule.input, FolderInput):
+            about, folder = f"schedule {schedule.title}", schedule.input.folder
+            if not folder.is_dir():
+                yield error(about, f"its folder {folder} does not exist", f"mkdir -p {_quoted(folder)}")
+            elif not os.access(folder, os.R_OK | os.X_OK):
+                yield error(about, f"its folder {folder} cannot be listed", f"ls -ld {_quoted(folder)}")
+            else:
+                yield ok(about, f"reads {folder}")
 
 
 def check_targets(home: Home) -> Iterator[Diagnosis]:

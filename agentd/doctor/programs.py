@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from agentd.actions.notify_settings import DESKTOP
 from agentd.doctor.configuration import actions_in_use
 from agentd.doctor.diagnosis import Diagnosis, error, ok, warning
 from agentd.doctor.home import Home
@@ -51,8 +52,9 @@ def check_pictures(home: Home) -> Iterator[Diagnosis]:
 
 
 def check_notifications(home: Home) -> Iterator[Diagnosis]:
-    """Whether there is what shows notifications, where a task wants to."""
-    if not any(action.kind == "notify" for action in actions_in_use(home)):
+    """Whether there is what shows notifications, where a task or a rule of `notify` wants to."""
+    told = any(DESKTOP in rule.to for rule in home.usable.notify.rules)
+    if not told and not any(action.kind == "notify" for action in actions_in_use(home)):
         return
     if home.usable.actions.notifications == "off":
         yield ok("notifications", "are off")

@@ -13,6 +13,7 @@ from pathlib import Path
 from agentd.daemon.settings import Config
 from agentd.engine.settings import FAKE
 from agentd.paths import Paths
+from agentd.triggers.schedule_settings import FolderInput
 
 # Where other programs keep keys and passwords; no model, reader or task has any business there.
 SECRETS = (
@@ -76,6 +77,7 @@ def hideable(home: Path, needed: Needs) -> tuple[str, ...]:
 def _read(config: Config) -> Iterator[Path]:
     yield from (watch.path for watch in config.watch)
     yield from (_fixed(log.path) for log in config.logs if log.path is not None)
+    yield from (one.input.folder for one in config.schedule if isinstance(one.input, FolderInput))
     yield from (words for words in config.vocabularies.values() if isinstance(words, Path))
     yield from (hook.secret_file for hook in config.actions.webhooks.values() if hook.secret_file)
     yield from (Path(command.run[0]) for command in config.actions.commands.values())

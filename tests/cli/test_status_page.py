@@ -11,6 +11,7 @@ import pytest
 from agentd.api.shapes import job_shape
 from agentd.api.status_shapes import StatusShape
 from agentd.cli.status_page import page, told_error
+from agentd.cli.text import local_time
 from agentd.daemon.report import report_stopped
 from agentd.daemon.settings import Config
 from agentd.errors import ConfigError
@@ -153,6 +154,26 @@ def test_waiting_jobs_are_told_with_what_they_wait_for() -> None:
         "    1 job of watch /notes tag: waits for mains power",
         "    1,200 jobs of backfill: waits until 22:00",
     ]
+
+
+def test_schedules_are_told_with_when_they_come_next_and_what_is_wrong() -> None:
+    shape: Any = loaded(Load())
+    one = {"name": "daily-digest", "task": "daily-digest", "when": "every day at 07:00", "timezone": None}
+    one |= {"fired": None, "next": "2026-05-05T05:00:00.000Z", "overdue": False, "job": None, "state": "waiting"}
+    one |= {"note": "nothing new", "problem": None}
+    gone = one | {"name": "gone", "task": "x", "next": None, "state": "over", "note": "", "problem": "no task `x`"}
+    shape["schedules"] = [one, gone, one | {"name": "late", "overdue": True, "state": "queued", "note": ""}]
+    check_shape(shape, StatusShape)
+    coming = local_time("2026-05-05T05:00:00.000Z")[:16]
+    lines = part(shape, "schedules")
+    assert lines == [
+        f"  daily-digest every day at 07:00, next {coming}; last time nothing new",
+        "  gone → x every day at 07:00, never again",
+        "    no task `x`",
+        "  late → daily-digest every day at 07:00, as soon as the daemon runs, queued now",
+    ]
+    shape["problems"] = [{"key": "schedule gone", "told": "schedule gone waits: no task `x`", "hint": "h"}]
+    assert sum("no task `x`" in line for line in shown(shape)) == 1
 
 
 def test_the_head_tells_state_age_and_size() -> None:

@@ -62,6 +62,7 @@ def test_every_kind_of_trouble_has_its_own_key_and_what_weighs_most_comes_first(
         store=StoreError("no space left for the database /d", hint="df -h /"),
         disks=[Disk(Path("/my data"), ("the database",), 0, 10**12, 10**6, 10**6)],
         watches={"/notes → tag": "the watched folder /notes does not exist", "/notes → sum": None},
+        schedules={"digest": "the config has no model `gone`", "backup": None},
         logs={"/var/log/*.log": [Unreadable("cannot open /var/log/a"), Unreadable("cannot open /var/log/b")]},
     )
     found = {problem.key: (problem.told, problem.hint) for problem in find_problems(vitals, 4.0)}
@@ -72,6 +73,7 @@ def test_every_kind_of_trouble_has_its_own_key_and_what_weighs_most_comes_first(
         "model main",
         "model big",
         "watch /notes → tag",
+        "schedule digest",
         "log /var/log/*.log",
     ]
     assert found["database"] == (
@@ -80,6 +82,7 @@ def test_every_kind_of_trouble_has_its_own_key_and_what_weighs_most_comes_first(
     )
     assert found["disk /my data"][1] == "df -h '/my data'"
     assert found["model main"] == ("model main failed: cannot open it", "agentd config path")
+    assert found["schedule digest"][0] == "schedule digest waits when it is due: the config has no model `gone`"
     assert found["log /var/log/*.log"][0] == "/var/log/*.log: cannot open /var/log/a (and 1 more)"
 
 

@@ -10,7 +10,7 @@ from tests.doctor.conftest import FAKE, FindHome, levels, told
 def test_a_config_that_is_right_is_told_by_what_it_has(find: FindHome, tmp_path: Path) -> None:
     home = find(f"{FAKE}watch: [{{path: {tmp_path}, task: summarise}}]\n")
     assert told(check_config(home)) == {
-        "config": ("ok", f"{home.paths.config}: 1 model, 1 folder, 0 logs", ""),
+        "config": ("ok", f"{home.paths.config}: 1 model, 1 folder, 0 logs, 0 schedules", ""),
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from agentd.daemon.disks import Disk
-from agentd.doctor.folders import check_home, check_logs, check_targets, check_watched
+from agentd.doctor.folders import check_home, check_logs, check_scheduled, check_targets, check_watched
 from agentd.doctor.room import check_disks
 from tests.doctor.conftest import FAKE, FindHome, levels, told
 
@@ -96,6 +96,19 @@ def test_a_target_may_be_made_later_but_not_where_a_file_stands(find: FindHome, 
     assert found["target here"] == ("ok", str(tmp_path), "")
     assert found["target later"] == ("ok", f"{tmp_path}/a/b, which is made when it is needed", "")
     assert found["target wrong"][0] == "error"
+
+
+def test_a_folder_that_a_schedule_reads_has_to_be_there(find: FindHome, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    home = find(
+        f"{FAKE}schedule:\n  - {{task: summarise, every: 1d, input: {{folder: {tmp_path}/inbox}}}}\n"
+        f"  - {{task: summarise, name: later, every: 1d, input: {{folder: {tmp_path}/later}}}}\n"
+        "  - {task: daily-digest, every: 1d}\n"
+    )
+    assert told(check_scheduled(home)) == {
+        "schedule summarise": ("ok", f"reads {tmp_path}/inbox", ""),
+        "schedule later": ("error", f"its folder {tmp_path}/later does not exist", f"mkdir -p {tmp_path}/later"),
+    }
 
 
 def test_logs_are_counted_and_a_glob_without_files_is_a_warning(find: FindHome, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_targets_are_written_to_and_logs_are_read(tmp_path: Path) -> None:
     assert tmp_path / "apps" in needed.readable, "what a glob can stand for lies below it"
 
 
+def test_a_folder_that_a_schedule_reads_is_readable(tmp_path: Path) -> None:
+    needed = of(f"schedule: [{{task: summarise, every: 1d, input: {{folder: {tmp_path}/inbox}}}}]")
+    assert tmp_path / "inbox" in needed.readable
+    assert tmp_path / "inbox" not in needed.writable
+
+
 def test_a_folder_inside_another_is_named_once(tmp_path: Path) -> None:
     text = f"watch: [{{path: {tmp_path}/n, task: a}}, {{path: {tmp_path}/n/inner, task: b}}]"
     assert [path for path in of(text).writable if path.is_relative_to(tmp_path / "n")] == [tmp_path / "n"]
