@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import partial
+from urllib.parse import quote
 
 import click
 from rich.text import Text
@@ -66,7 +67,7 @@ def show_next(name: str | None, count: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def run(name: str, as_json: bool) -> None:
     """Run schedule NAME now, beside its own times; without a daemon its job waits for one."""
-    job = steer(f"/v1/schedules/{name}/run", partial(Requests.fire_schedule, name=name))
+    job = steer(f"/v1/schedules/{quote(name, safe='')}/run", partial(Requests.fire_schedule, name=name))
     if as_json:
         print_json(job)
     else:

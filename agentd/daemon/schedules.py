@@ -21,7 +21,7 @@ from agentd.records import Priority, timestamp
 from agentd.store import queue, schedules
 from agentd.store.schedules import Compose, Fired, Firing, Scheduled
 from agentd.ticks import tick
-from agentd.triggers.schedule import MISSED, WRONG_CLOCK, Timetable, clock_change
+from agentd.triggers.schedule import MISSED, Timetable, clock_change
 from agentd.triggers.schedule_settings import FolderInput, ScheduleSettings
 
 log = logging.getLogger("agentd.daemon")
@@ -64,8 +64,8 @@ class Schedules:
     async def _fire_due(self, schedule: ScheduleSettings, state: Scheduled, moment: datetime) -> datetime:
         """Fire a schedule if it is due; until when its times are dealt with then."""
         timetable, looked = _timetable(schedule), datetime.fromisoformat(state.looked)
-        if looked > moment + WRONG_CLOCK:
-            # What was fired by the wrong clock is known by its job, and not fired again.
+        if looked > moment:
+            # The clock was ahead. What was fired by it is known by its job, and not fired again.
             await self._skip(schedule, state.looked, moment, state.note)
             return moment
         due = timetable.due(looked, moment)
@@ -81,14 +81,10 @@ class Schedules:
         occasion = timetable.shown(due.moment).isoformat(timespec="minutes")
         try:
             await self._fire(schedule, occasion, Priority.TRIGGERED, (state.looked, timestamp(due.looked)), moment)
-        except TaskError as broken:
-            self._warn(schedule, f"waits: {broken}")  # fired once its task can be used
+        except (TaskError, InputError) as broken:
+            self._warn(schedule, f"waits: {broken}")  # fired once its task or its folder can be used
             return looked
-        except InputError as refused:
-            self._warn(schedule, str(refused))
-            await self._skip(schedule, state.looked, due.looked, refused.message)
-        else:
-            self._warned.pop(schedule.title, None)
+        self._warned.pop(schedule.title, None)
         return due.looked
 
     async def fire_now(self, name: str) -> int:
@@ -217,9 +213,7 @@ def _firings(schedule: ScheduleSettings, state: Scheduled | None, moment: dateti
     """What is to come; times that were missed and wait for a start are not."""
     timetable = _timetable(schedule)
     looked = datetime.fromisoformat(state.looked) if state and state.timetable == schedule.words else moment
-    if looked > moment + WRONG_CLOCK:
-        looked = moment
-    for coming in timetable.coming(looked, moment):
+    for coming in timetable.coming(min(looked, moment), moment):
         change = clock_change(coming, schedule.zone)
         yield {
             "name": schedule.title,

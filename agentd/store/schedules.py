@@ -119,13 +119,14 @@ def fire(db: Database, firing: Firing, compose: Compose, now: datetime) -> Fired
     if firing.looked and not skip(db, firing.name, firing.looked, state.note):
         return None
     if firing.looked and _was_fired(db, firing):
-        return _no_job(db, firing, f"its time {firing.occasion} was done before")
+        return Fired(None, f"its time {firing.occasion} was done before")
     lane = _lane(firing.name)
     busy = unfinished(db, firing.name)
     if busy and firing.mode == "single":
         return _no_job(db, firing, f"job {busy[0]} was not done yet")
     replaced = busy if firing.mode == "restart" else []
-    began, ended = state.began if replaced else state.ended, newest(db)
+    # What a job was given that came to nothing is news still.
+    began, ended = state.began if replaced or _was_in_vain(db, state.job_id) else state.ended, newest(db)
     found = compose(db, began, state.fired)
     if found is None:
         return _no_job(db, firing, NOTHING_NEW)
@@ -202,6 +203,13 @@ def _was_fired(db: Database, firing: Firing) -> bool:
         "SELECT 1 FROM jobs WHERE task = ? AND occasion = ? AND origin = ? LIMIT 1",
         [firing.task, f"{firing.name} {firing.occasion}", firing.origin],
     )
+    return rows.fetchone() is not None
+
+
+def _was_in_vain(db: Database, job_id: int | None) -> bool:
+    """Whether a job ended without a result."""
+    states = ("failed", "quarantined", "cancelled")
+    rows = db.execute("SELECT 1 FROM jobs WHERE id = ? AND state IN (?, ?, ?)", [job_id, *states])
     return rows.fetchone() is not None
 
 

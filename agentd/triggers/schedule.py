@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 
 MISSED = timedelta(minutes=1)  # later than that, a firing was missed: we slept, or did not run
-WRONG_CLOCK = timedelta(days=1)  # whoever looked so far ahead of now had a wrong clock
 
 _DAY = timedelta(days=1)
+_BACK = (timedelta(hours=2), 2 * _DAY, 62 * _DAY, 10_000 * _DAY)  # how far to look for the last that was missed
 _NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -103,9 +103,9 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A firing whose time has come."""
+    """A firing whose time has come; the last of those that were missed stands for all of them."""
 
-    moment: datetime  # that it stands for
+    moment: datetime
     missed: bool  # its time has passed meanwhile, or that of others with it
     looked: datetime  # from when on to look for the next
 
@@ -135,9 +135,25 @@ class Timetable:
         if first is None or (firing := self.firing(first)) > now:
             return None
         second = self.times.after(first)
-        several = second is not None and self.firing(second) <= now
-        missed = several or now - firing > MISSED
+        if second is not None and self.firing(second) <= now:
+            return Due(self._last(second, now), True, now)
+        missed = now - firing > MISSED
         return Due(first, missed, now if missed else first)
+
+    def _last(self, found: datetime, now: datetime) -> datetime:
+        """The last moment whose firing has come by now; `found` is one such."""
+        if isinstance(self.times, Every):
+            return found + (now - found) // self.times.pause * self.times.pause
+        for back in _BACK:
+            # From the newest ones on: a year has half a million minutes.
+            start = max(found, now - back)
+            moment = self.times.after(start)
+            last = None
+            while moment is not None and self.firing(moment) <= now:
+                last, moment = moment, self.times.after(moment)
+            if last or start == found:
+                return last or found
+        return found
 
     def coming(self, looked: datetime, now: datetime) -> Iterator[datetime]:
         """The moments whose firings are still to come, in order."""
