@@ -4,7 +4,6 @@ Pure. A fact that this machine cannot tell never holds work back for ever: `judg
 facts are read, and which jobs wait, is not known here.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,52 +12,19 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictBool
 
 from agentd.config import Duration, Section, Size
+from agentd.hours import Hours, parse_hours
 from agentd.records import Priority
 
-_HOURS = re.compile(r"(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)")
-_DAY_MINUTES = 24 * 60
 
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """A part of the day by the clock on the wall, in minutes since midnight; one may run over midnight."""
-
-    begin: int
-    end: int
-
-    def has(self, minute: int) -> bool:
-        """Whether the minute belongs to it; its end does not."""
-        if self.begin < self.end:
-            return self.begin <= minute < self.end
-        return minute >= self.begin or minute < self.end
-
-    def __str__(self) -> str:
-        return f"{_clock(self.begin)}-{_clock(self.end)}"
-
-
-def parse_hours(value: object) -> tuple[Hours, ...]:
-    """The parts of the day in `22:00-06:00`, or in a list of such; raises `ValueError` for anything else."""
+def parse_parts(value: object) -> tuple[Hours, ...]:
+    """The hours in `22:00-06:00`, or in a list of such; raises `ValueError` for anything else."""
     texts = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(text if isinstance(text, Hours) else _one_part(text) for text in texts)
-
-
-def _one_part(text: object) -> Hours:
-    match = _HOURS.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match:
-        begin, end = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3))
-        minutes_fit = int(match[2]) < 60 and int(match[4]) < 60
-        if minutes_fit and begin < _DAY_MINUTES and end <= _DAY_MINUTES and begin != end % _DAY_MINUTES:
-            return Hours(begin, end % _DAY_MINUTES)
-    raise ValueError(f'{text!r} is no part of a day: write it like "22:00-06:00"')
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
+    return tuple(text if isinstance(text, Hours) else parse_hours(text) for text in texts)
 
 
 _HoursList = Annotated[
     tuple[Hours, ...],
-    BeforeValidator(parse_hours, json_schema_input_type=str | list[str]),
+    BeforeValidator(parse_parts, json_schema_input_type=str | list[str]),
     PlainSerializer(lambda hours: [str(part) for part in hours], return_type=list[str]),
 ]
 
@@ -208,11 +174,10 @@ def _gpu(when: When, machine: Machine) -> str | None:
 
 
 def _hours(when: When, now: datetime) -> str | None:
-    minute = now.hour * 60 + now.minute
-    if not when.hours or any(part.has(minute) for part in when.hours):
+    if not when.hours or any(now.time() in part for part in when.hours):
         return None
-    begin = min((part.begin for part in when.hours), key=lambda begin: (begin - minute) % _DAY_MINUTES)
-    return f"until {_clock(begin)}"
+    coming = min(when.hours, key=lambda part: part.minutes_until(now))
+    return f"until {coming.begin:%H:%M}"
 
 
 def _network(when: When, machine: Machine) -> str | None:

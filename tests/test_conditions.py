@@ -99,11 +99,11 @@ def test_hours_are_by_the_clock_on_the_wall_and_the_next_beginning_is_told(
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"hours": "22-6"}, 'write it like "22:00-06:00"'),
-        ({"hours": "25:00-06:00"}, "is no part of a day"),
-        ({"hours": "22:00-06:60"}, "is no part of a day"),
-        ({"hours": "06:00-06:00"}, "is no part of a day"),
-        ({"hours": [1320]}, "is no part of a day"),
+        ({"hours": "22-6"}, 'write them in quotes, like "22:00-06:00"'),
+        ({"hours": "25:00-06:00"}, "are no hours|is the whole day"),
+        ({"hours": "22:00-06:60"}, "are no hours|is the whole day"),
+        ({"hours": "06:00-06:00"}, "are no hours|is the whole day"),
+        ({"hours": [1320]}, "are no hours|is the whole day"),
         ({"battery_above": 100}, "less than 100"),
         ({"load_below": 0}, "greater than 0"),
         ({"idle_for": 10}, "is not a duration"),

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from agentd.actions.notify_settings import Hours, NotifySettings
+from agentd.actions.notify_settings import NotifySettings
+from agentd.hours import Hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def quiet_until(hours: Hours, now: datetime, zone: tzinfo | None = None) -> date
     if local.time() not in hours:
         return None
     day = local.date()
-    if hours.start > hours.end and local.time() >= hours.start:
+    if hours.begin > hours.end and local.time() >= hours.begin:
         day += timedelta(days=1)
     # A clock that is set back reads the same time twice. One without a zone is this machine's.
     ends = (datetime.combine(day, hours.end.replace(fold=fold), tzinfo=zone).astimezone(UTC) for fold in (0, 1))

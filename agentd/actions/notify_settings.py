@@ -6,12 +6,12 @@ Whether a name of a place leads to one of them is checked where both sections ar
 
 import re
 from dataclasses import dataclass
-from datetime import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from agentd.config import Duration, Section
+from agentd.hours import Hours, parse_hours
 
 DESKTOP = "desktop"  # the place that is always there
 
@@ -21,7 +21,6 @@ FindingSeverity = Literal["info", "notice", "warning", "error", "critical"]
 
 _RATE = re.compile(r"(\d{1,6})\s*per\s*(minute|hour|day)")
 _SPANS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
@@ -41,22 +40,6 @@ class Rate:
         return f"{self.count} per {self.span}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """A part of every day by the clock on the wall; it may go over midnight."""
-
-    start: time
-    end: time
-
-    def __contains__(self, moment: time) -> bool:
-        if self.start < self.end:
-            return self.start <= moment < self.end
-        return moment >= self.start or moment < self.end
-
-    def __str__(self) -> str:
-        return f"{self.start:%H:%M}-{self.end:%H:%M}"
-
-
 def parse_rate(value: object) -> Rate:
     """A rate such as `6 per hour`; raises `ValueError` for anything else."""
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -65,17 +48,9 @@ def parse_rate(value: object) -> Rate:
     return Rate(int(match[1]), match[2])
 
 
-def parse_hours(value: object) -> Hours | None:
+def parse_quiet(value: object) -> Hours | None:
     """Hours such as `22:00-07:00`, or None for none; raises `ValueError` for anything else."""
-    if value is None:
-        return None
-    match = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'{value!r} are no hours: write them in quotes, like "22:00-07:00"')
-    hours = Hours(time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4])))
-    if hours.start == hours.end:
-        raise ValueError(f"{value!r} would hold everything back for ever")
-    return hours
+    return None if value is None else parse_hours(value)
 
 
 def _show_hours(hours: Hours | None) -> str | None:
@@ -87,7 +62,7 @@ AtMost = Annotated[
 ]
 QuietHours = Annotated[
     Hours | None,
-    BeforeValidator(parse_hours, json_schema_input_type=str | None),
+    BeforeValidator(parse_quiet, json_schema_input_type=str | None),
     PlainSerializer(_show_hours, return_type=str | None),
 ]
 

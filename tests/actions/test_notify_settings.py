@@ -77,7 +77,7 @@ def test_nobody_is_told_of_anything_by_default() -> None:
         ("{command: page}", "{command: page, webhook: ntfy}", 12, "either `webhook` or `command`"),
         ('"22:00-07:00"', "22:00", 13, "are no hours"),
         ('"22:00-07:00"', '"24:00-07:00"', 13, "are no hours"),
-        ('"22:00-07:00"', '"07:00-07:00"', 13, "would hold everything back for ever"),
+        ('"22:00-07:00"', '"07:00-07:00"', 13, "is the whole day"),
         ("2 per day", "2 a day", 14, "is not a rate: write it like 6 per hour"),
         ("2 per day", "0 per day", 14, "is not a rate"),
     ],
