@@ -130,7 +130,7 @@ class Daemon:
             self.process.send_signal(signal.SIGCONT)
             assert self.kill(signal.SIGTERM) == 0, self.log
 
-    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Look into the database beside the daemon."""
         connection = sqlite3.connect(self.database, timeout=30)
         try:

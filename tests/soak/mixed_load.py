@@ -9,7 +9,6 @@ enough to be seen growing. The model is the fake one: it is the daemon that is l
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -30,12 +29,15 @@ from agentd.cli.client import DaemonClient
 from agentd.errors import AgentdError
 from agentd.paths import find_paths
 from tests.acceptance.daemon import Daemon
+from tests.logs.following import rotate
 from tests.soak.ledger import Ledger
 from tests.soak.vitals import Vitals
 from tests.waiting import wait_for
 
 FILES = 200  # names, written to again and again: what is known of a folder grows with its names
+PAGES = 20
 EDIT_SECONDS = 0.4
+PAGE_SECONDS = 2.0
 LOG_SECONDS, LOG_LINES = 0.5, 40
 ROTATE_SECONDS = 47.0
 ASK_SECONDS = 3.0
@@ -43,13 +45,14 @@ RELOAD_SECONDS = 11.0
 CRASH_SECONDS = 31.0
 SAMPLE_SECONDS = 2.0
 SPARED_SHARE = 0.25  # of the run, at its end, in which no child is killed
-SETTLE_SECONDS = 180.0  # that the queue may take to run dry at the end
+SETTLE_SECONDS = 60.0  # that the queue may take to run dry at the end
 
 CONFIG = """\
 models:
   main: {{path: fake}}
 watch:
   - {{path: "{notes}", task: note-tagging, settle: 100ms}}
+  - {{path: "{pages}", include: ["*.html"], task: summarise, settle: 100ms}}
 {more}
 logs:
   - {{path: "{log}", start: beginning, calls_per_hour: 60, news: {{warm_up: 1m}}}}
@@ -57,6 +60,8 @@ vocabularies:
   tags: [python, garden, kitchen]
 """
 MORE = '  - {{path: "{other}", task: summarise, settle: 100ms, existing: process}}'
+# A child that is killed takes the file it reads with it, which is told by name and not tried again.
+FELL_WITH_READER = "SELECT source, content FROM jobs WHERE reason = 'reader-failed'"
 CHILDREN = ("agentd.engine.child", "agentd.logs.child", "agentd.readers.child")
 MESSAGES = (
     "INFO request {n} took {ms} ms",
@@ -85,6 +90,10 @@ class Load:
         return self.daemon.home.parent / "app.log"
 
     @property
+    def pages(self) -> Path:
+        return self.daemon.home.parent / "pages"
+
+    @property
     def other(self) -> Path:
         return self.daemon.home.parent / "other"
 
@@ -93,7 +102,7 @@ class Load:
 
     def configure(self, *, more: bool) -> None:
         added = MORE.format(other=self.other) if more else ""
-        text = CONFIG.format(notes=self.daemon.folder, log=self.log, more=added)
+        text = CONFIG.format(notes=self.daemon.folder, pages=self.pages, log=self.log, more=added)
         part = self.daemon.home / "config.yaml.part"
         part.write_text(text)
         part.rename(self.daemon.home / "config.yaml")
@@ -101,19 +110,25 @@ class Load:
     # What the load is made of: each is called again and again by a thread of its own.
 
     def edit(self) -> None:
-        """Give a file another content, once the last one has its result: what is edited sooner may be skipped."""
-        path = self.daemon.folder / f"note-{self.chance.randrange(FILES)}.md"
-        number = self.counts["contents"] + 1
-        raw = f"# Note {number}\n\nThe {number}th note tells of pears and of python.\n".encode()
-        self.ledger.note_content(path, raw)
-        path.write_bytes(raw)
-        self.counts["contents"] = number
-        wait_for(lambda: self.done_with(path, raw) or self.stop.is_set(), 120, f"a result for {path}")
+        """Give a note another content."""
+        number = self.counts["notes"] = self.counts["notes"] + 1
+        text = f"# Note {number}\n\nThe {number}th note tells of pears and of python.\n"
+        self.put(self.daemon.folder / f"note-{self.chance.randrange(FILES)}.md", text)
 
-    def done_with(self, path: Path, raw: bytes) -> bool:
-        content = hashlib.sha256(raw).hexdigest()
-        sql = "SELECT 1 FROM results WHERE source = ? AND content = ?"
-        return bool(self.daemon.query(sql, [str(path), content]))
+    def edit_page(self) -> None:
+        """Give a page another content: a child reads those."""
+        number = self.counts["pages"] = self.counts["pages"] + 1
+        text = f"<html><body><h1>Page {number}</h1><p>The {number}th page tells of plums.</p></body></html>"
+        self.put(self.pages / f"page-{self.chance.randrange(PAGES)}.html", text)
+
+    def put(self, path: Path, text: str) -> None:
+        """Write a file and wait until its content was dealt with: what is edited sooner may be skipped."""
+        content = self.ledger.note_content(path, text.encode())
+        path.write_text(text)
+        sql = "SELECT source, content FROM results WHERE source = :path AND content = :content UNION "
+        given = {"path": str(path), "content": content}
+        sql += f"{FELL_WITH_READER} AND source = :path AND content = :content"
+        wait_for(lambda: self.daemon.query(sql, given) or self.stop.is_set(), 120, f"a result for {path}")
 
     def write_log(self) -> None:
         lines = [
@@ -128,9 +143,8 @@ class Load:
         self.counts["lines"] += len(lines)
 
     def rotate(self) -> None:
-        """Rename the log, as logrotate does; the one before it was read long ago and goes."""
-        old = self.log.with_suffix(".log.1")
-        self.log.rename(old)
+        """As logrotate does it, with twenty kept: what goes was read long ago, whatever was killed meanwhile."""
+        rotate(self.log)
         self.log.touch()
         self.counts["rotations"] += 1
 
@@ -205,6 +219,7 @@ def started(root: Path, seed: int) -> Iterator[Load]:
         [],
     )
     load.other.mkdir()
+    load.pages.mkdir()
     (load.other / "letter.md").write_text("# Letter\n\nThe pears are ripe.\n")
     load.log.touch()
     load.configure(more=False)
@@ -224,6 +239,7 @@ def run(load: Load, seconds: float, pace: float = 1.0) -> dict[str, Any]:
     """Load the daemon for so long, let it finish, and say how it was. A short run needs a higher pace."""
     kinds = [
         (load.edit, EDIT_SECONDS),
+        (load.edit_page, PAGE_SECONDS),
         (load.write_log, LOG_SECONDS),
         (load.rotate, ROTATE_SECONDS),
         (load.ask, ASK_SECONDS),
@@ -248,7 +264,7 @@ def settle(load: Load) -> dict[str, Any]:
     daemon, wanted = load.daemon, load.ledger.contents()
 
     def missing() -> list[tuple[str, str]]:
-        sql = "SELECT source, content FROM results WHERE task = 'note-tagging'"
+        sql = f"SELECT source, content FROM results UNION {FELL_WITH_READER}"
         return sorted(set(wanted) - set(daemon.query(sql)))
 
     def all_read() -> bool:
@@ -257,8 +273,7 @@ def settle(load: Load) -> dict[str, Any]:
     with contextlib.suppress(AssertionError):  # the report says what is missing
         wait_for(lambda: not missing() and all_read(), SETTLE_SECONDS)
     twice = daemon.query(
-        "SELECT source, content, count(*) FROM results WHERE task = 'note-tagging' "
-        "GROUP BY source, content HAVING count(*) > 1"
+        "SELECT source, content, count(*) FROM results GROUP BY source, content HAVING count(*) > 1"
     )
     return {
         "load": dict(load.counts),
@@ -266,8 +281,10 @@ def settle(load: Load) -> dict[str, Any]:
         "lost": missing(),
         "twice": [row for row in twice if row[2] > wanted[row[:2]]],
         "bad jobs": daemon.query(
-            "SELECT id, state, reason, error FROM jobs WHERE state IN ('failed', 'quarantined')"
+            "SELECT id, state, reason, error FROM jobs WHERE state IN ('failed', 'quarantined') "
+            "AND reason != 'reader-failed'"
         ),
+        "fell with a reader": len(daemon.query(FELL_WITH_READER)),
         "lines": load.ledger.lines(),
         "lines read": sum(log["lines"] for log in daemon.status()["logs"]),
         "integrity": daemon.query("PRAGMA integrity_check")[0][0],
@@ -290,6 +307,8 @@ def longest(load: Load, module: str) -> Vitals:
 def problems(report: dict[str, Any], *, most_mib_an_hour: float | None = 2.0) -> list[str]:
     """What of a report is not as it must be. A run of minutes still warms up: it cannot be held to a growth."""
     found = [f"{key}: {report[key][:5]}" for key in ("lost", "twice", "bad jobs") if report[key]]
+    if report["fell with a reader"] > report["load"].get("kills of agentd.readers.child", 0):
+        found.append(f"{report['fell with a reader']} files fell with a reader")
     if report["lines"] != report["lines read"]:
         found.append(f"{report['lines']} lines were written and {report['lines read']} counted")
     if report["integrity"] != "ok":

@@ -12,5 +12,5 @@ def test_seconds_of_everything_at_once_lose_nothing_and_do_nothing_twice(
     with started(tmp_path, rng.randrange(2**32)) as load:
         report = run(load, 15, pace=8)
     assert not problems(report, most_mib_an_hour=None), report
-    assert report["load"].keys() >= {"contents", "lines", "answers", "reloads", "rotations"}
+    assert report["load"].keys() >= {"notes", "pages", "lines", "answers", "reloads", "rotations"}
     assert any(kind.startswith("kills of") for kind in report["load"])
