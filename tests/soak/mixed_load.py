@@ -41,6 +41,7 @@ PAGE_SECONDS = 2.0
 LOG_SECONDS, LOG_LINES = 0.5, 40
 ROTATE_SECONDS = 47.0
 ASK_SECONDS = 3.0
+DIGEST_SECONDS = 20.0
 RELOAD_SECONDS = 11.0
 CRASH_SECONDS = 31.0
 SAMPLE_SECONDS = 2.0
@@ -56,12 +57,21 @@ watch:
 {more}
 logs:
   - {{path: "{log}", start: beginning, calls_per_hour: 60, news: {{warm_up: 1m}}}}
+schedule:
+  - {{task: daily-digest, name: often, every: 1m, apply: auto}}
+actions:
+  targets: {{digests: "{digests}"}}
 vocabularies:
   tags: [python, garden, kitchen]
 """
 MORE = '  - {{path: "{other}", task: summarise, settle: 100ms, existing: process}}'
 # A child that is killed takes the file it reads with it, which is told by name and not tried again.
 FELL_WITH_READER = "SELECT source, content FROM jobs WHERE reason = 'reader-failed'"
+# Jobs of the schedule, the local times among them, and their results.
+OF_SCHEDULE = (
+    "SELECT count(*), count(DISTINCT occasion), (SELECT count(*) FROM results WHERE task = 'daily-digest') "
+    "FROM jobs WHERE task = 'daily-digest'"
+)
 CHILDREN = ("agentd.engine.child", "agentd.logs.child", "agentd.readers.child")
 MESSAGES = (
     "INFO request {n} took {ms} ms",
@@ -102,7 +112,13 @@ class Load:
 
     def configure(self, *, more: bool) -> None:
         added = MORE.format(other=self.other) if more else ""
-        text = CONFIG.format(notes=self.daemon.folder, pages=self.pages, log=self.log, more=added)
+        text = CONFIG.format(
+            notes=self.daemon.folder,
+            pages=self.pages,
+            log=self.log,
+            more=added,
+            digests=self.daemon.home.parent / "digests",
+        )
         part = self.daemon.home / "config.yaml.part"
         part.write_text(text)
         part.rename(self.daemon.home / "config.yaml")
@@ -155,6 +171,15 @@ class Load:
         except AgentdError as error:
             # Its child was killed just then: a person is told so, and asks again.
             self.counts[f"ask: {error.code}"] += 1
+
+    def digest(self) -> None:
+        """Ask for a digest, beside those that the clock asks for."""
+        try:
+            self.client().post("/v1/schedules/often/run")
+            self.counts["digests asked for"] += 1
+        except AgentdError as error:
+            # Nothing was done since the last one, or the config was being read again.
+            self.counts[f"digest: {error.code}"] += 1
 
     def reload(self) -> None:
         self.configure(more=self.counts["reloads"] % 2 == 0)
@@ -220,6 +245,7 @@ def started(root: Path, seed: int) -> Iterator[Load]:
     )
     load.other.mkdir()
     load.pages.mkdir()
+    (root / "digests").mkdir()
     (load.other / "letter.md").write_text("# Letter\n\nThe pears are ripe.\n")
     load.log.touch()
     load.configure(more=False)
@@ -243,6 +269,7 @@ def run(load: Load, seconds: float, pace: float = 1.0) -> dict[str, Any]:
         (load.write_log, LOG_SECONDS),
         (load.rotate, ROTATE_SECONDS),
         (load.ask, ASK_SECONDS),
+        (load.digest, DIGEST_SECONDS),
         (load.reload, RELOAD_SECONDS),
         (load.crash, CRASH_SECONDS),
         (load.sample, SAMPLE_SECONDS),
@@ -267,11 +294,14 @@ def settle(load: Load) -> dict[str, Any]:
         sql = f"SELECT source, content FROM results UNION {FELL_WITH_READER}"
         return sorted(set(wanted) - set(daemon.query(sql)))
 
+    def unfinished() -> int:
+        return int(daemon.query("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')")[0][0])
+
     def all_read() -> bool:
         return sum(log["lines"] for log in daemon.status()["logs"]) >= load.ledger.lines()
 
     with contextlib.suppress(AssertionError):  # the report says what is missing
-        wait_for(lambda: not missing() and all_read(), SETTLE_SECONDS)
+        wait_for(lambda: not missing() and all_read() and not unfinished(), SETTLE_SECONDS)
     twice = daemon.query(
         "SELECT source, content, count(*) FROM results GROUP BY source, content HAVING count(*) > 1"
     )
@@ -287,6 +317,8 @@ def settle(load: Load) -> dict[str, Any]:
         "fell with a reader": len(daemon.query(FELL_WITH_READER)),
         "lines": load.ledger.lines(),
         "lines read": sum(log["lines"] for log in daemon.status()["logs"]),
+        "unfinished": unfinished(),
+        "digests": daemon.query(OF_SCHEDULE)[0],
         "integrity": daemon.query("PRAGMA integrity_check")[0][0],
         "supervisor": load.vitals.report(),
         "children that lived longest": {
@@ -309,6 +341,8 @@ def problems(report: dict[str, Any], *, most_mib_an_hour: float | None = 2.0) ->
     found = [f"{key}: {report[key][:5]}" for key in ("lost", "twice", "bad jobs") if report[key]]
     if report["fell with a reader"] > report["load"].get("kills of agentd.readers.child", 0):
         found.append(f"{report['fell with a reader']} files fell with a reader")
+    if len(set(report["digests"])) > 1 or report["unfinished"]:
+        found.append(f"digests: {report['digests']}; unfinished: {report['unfinished']}")
     if report["lines"] != report["lines read"]:
         found.append(f"{report['lines']} lines were written and {report['lines read']} counted")
     if report["integrity"] != "ok":
