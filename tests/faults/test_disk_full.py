@@ -30,7 +30,7 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
     except FileNotFoundError:
         pytest.skip("there is no mount command")
     if done.returncode:
-        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"no disk can be mounted here: {done.stderr.splitlines()[0]}")
     try:
         yield
     finally:
