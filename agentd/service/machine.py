@@ -27,6 +27,7 @@ def look(needed: Needs, *, version: int, namespaces: bool, system: bool) -> Mach
     return Machine(
         # The link in a virtual environment, not what it points to: that one knows no agentd.
         python=Path(sys.executable),
+        package=Path(__file__).resolve().parents[1],
         home=Path.home(),
         environment={"AGENTD_HOME": str(SYSTEM_HOME)} if system else _environment(),
         version=version,

@@ -36,6 +36,7 @@ class Machine:
     """What a unit depends on beside the config."""
 
     python: Path  # the interpreter that has agentd
+    package: Path  # where that finds it
     home: Path  # of the user
     environment: Mapping[str, str]  # what the daemon must have to find the same paths
     version: int  # of systemd
@@ -165,7 +166,8 @@ def _namespaces(needed: Needs, machine: Machine, *, system: bool) -> Iterator[st
     hidden = () if system else hideable(machine.home, needed)
     if hidden:
         yield f"InaccessiblePaths={' '.join(f'-%h/{name}' for name in hidden)}"
-    if any(place.is_relative_to(folder) for place in places for folder in _TEMPORARY):
+    seen = (*places, machine.python, machine.package)
+    if any(place.is_relative_to(folder) for place in seen for folder in _TEMPORARY):
         yield "ReadWritePaths=/tmp /var/tmp"
     else:
         yield "PrivateTmp=yes"

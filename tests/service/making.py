@@ -1,6 +1,5 @@
 """Needs and machines for tests, with a default for everything that a test does not care about."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ def make_needs(**given: Any) -> Needs:
 
 def make_machine(**given: Any) -> Machine:
     values: dict[str, Any] = {
-        "python": Path(sys.executable),
+        # A program that is there, as the judge of units wants it; where the tests lie must not matter.
+        "python": Path("/bin/sh"),
+        "package": Path("/usr/lib/agentd"),
         "home": Path("/home/me"),
         "environment": {"AGENTD_HOME": "/srv/agentd"},
         "version": 252,

@@ -146,6 +146,7 @@ def test_keys_of_other_programs_are_hidden_unless_something_needs_them() -> None
 @UNITS
 def test_what_lies_in_tmp_is_not_hidden_by_a_tmp_of_its_own(unit: Unit) -> None:
     assert "PrivateTmp=yes" in unit(make_needs(), make_machine())
+    assert "PrivateTmp" not in unit(make_needs(), make_machine(package=Path("/tmp/checkout/agentd")))
     text = unit(make_needs(writable=(Path("/tmp/agentd"),)), make_machine())
     assert "PrivateTmp" not in text
 
