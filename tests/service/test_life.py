@@ -6,12 +6,14 @@ The tests share one manager; each begins with a service that is installed and ru
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import agentd
 from agentd.service.systemd import user_unit
 from tests.service.making import make_machine, make_needs
 from tests.service.managers import HOME, UID, Manager, user_manager
@@ -243,7 +245,8 @@ def test_other_variants_of_the_unit_start_as_well(
 ) -> None:
     own = (HOME / ".local/share/agentd", HOME / ".local/state/agentd", HOME / "Notes")
     needed = make_needs(writable=own, readable=(HOME / ".config/agentd",), network=network)
-    here = make_machine(home=HOME, environment={}, gpus=gpus, namespaces=namespaces)
+    code = {"python": Path(sys.executable), "package": Path(agentd.__file__).parent}
+    here = make_machine(home=HOME, environment={}, gpus=gpus, namespaces=namespaces, **code)
     machine.put(".config/systemd/user/agentd.service", user_unit(needed, here))
     machine.systemctl("daemon-reload")
     machine.systemctl("restart", "agentd")
