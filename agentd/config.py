@@ -229,6 +229,7 @@ def _describe(source: Yaml, schema: type[Section], details: Sequence[ErrorDetail
     for detail in details:
         place, kind = detail["loc"], detail["type"]
         if kind == "extra_forbidden":
+            place = _written(source, place)
             valid = _keys_at(schema, place[:-1])
             near = difflib.get_close_matches(str(place[-1]), valid, n=1)
             guess = f"did you mean `{near[0]}`?" if near else f"the keys here are {', '.join(valid)}"
@@ -246,6 +247,14 @@ def _describe(source: Yaml, schema: type[Section], details: Sequence[ErrorDetail
         f"{source.file}:{source.line(place)}: {lead}{', or '.join(texts)}"
         for (place, lead), texts in problems.items()
     ]
+
+
+def _written(source: Yaml, place: Place) -> Place:
+    """A place without the names of members of unions, which pydantic adds to it."""
+    kept: Place = ()
+    for part in place:
+        kept = (*kept, part) if (*kept, part) in source.lines else kept
+    return kept
 
 
 def _shown(place: Place) -> str:

@@ -64,6 +64,11 @@ def test_the_example_says_every_key_there_is() -> None:
         ("models:\n  main: {path: $NOT_SET/m.gguf}", 2, "names a variable that is not set"),
         ("watch:\n  - path: ~/a\n    task: t\n  - path: ~/b", 4, "`watch.1.task` is missing"),
         ("watch:\n  - path: ~/a\n    task: t\n    setle: 5s", 4, "did you mean `settle`?"),
+        (
+            "schedule:\n- task: t\n  every: 1h\n  input: {folder: /a, inclde: [x]}",
+            4,
+            "unknown key `schedule.0.input.inclde`: did you mean `include`?",
+        ),
         ("watch:\n  - path: ~/a\n    task: t\n    include:\n      - '*.md'\n      - 5", 6, "`watch.0.include.1`"),
         ("watch:\n  - path: ~/a\n    task: t\n    existing: skipp", 4, "expected 'process' or 'skip'"),
         ("vocabularies:\n  tags:\n    - Python", 2, "'Python' is not a tag"),
