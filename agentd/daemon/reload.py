@@ -5,6 +5,7 @@ stays. Which duties a changed config needs is decided by who runs them.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,8 @@ from agentd.errors import AgentdError
 from agentd.ticks import attend
 
 log = logging.getLogger("agentd.daemon")
+
+CLOSE_SECONDS = 5.0
 
 
 class Reload:
@@ -47,6 +50,12 @@ class Reload:
                     await attend(self.now())
                 except AgentdError as refused:
                     log.error("the config stays as it was: %s", refused)
+
+    async def close(self) -> None:
+        """Let a reload that is under way come to its end, if that does not take long; none begins any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._turn.acquire()
 
     async def now(self) -> list[str]:
         """Take the config as it is in its file now; which of its keys have changed.

@@ -94,6 +94,7 @@ class Supervisor:
             log.info("agentd is running: pid %d, home %s", os.getpid(), agent.paths.config.parent)
             await self._stopping.wait()
             self._manager.say(STOPPING=1, STATUS="stopping: jobs in hand get ten seconds")
+            await self._reload.close()  # it would start again what ends now
             await self._triggers.end()
             await self._drain()
             await self._upkeep.end()
