@@ -83,11 +83,11 @@ def kill_while_applying(daemon: Daemon, rng: random.Random, *, kills: int, files
     daemon.stop()
 
 
-def test_thirty_kills_while_notes_are_tagged_tear_double_and_lose_nothing(
+def test_twelve_kills_while_notes_are_tagged_tear_double_and_lose_nothing(
     make_daemon: MakeDaemon, tmp_path: Path, rng: random.Random
 ) -> None:
     daemon = make_daemon(config=config(tmp_path / "notes", "auto"))
-    kill_while_applying(daemon, rng, kills=30, files=300)
+    kill_while_applying(daemon, rng, kills=12, files=120)
 
 
 @pytest.mark.slow

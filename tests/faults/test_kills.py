@@ -69,10 +69,10 @@ def kill_while_working(daemon: Daemon, ledger: Ledger, rng: random.Random, *, ki
     daemon.stop()
 
 
-def test_twenty_five_kills_lose_nothing_and_do_nothing_twice(
+def test_fifteen_kills_lose_nothing_and_do_nothing_twice(
     make_daemon: MakeDaemon, tmp_path: Path, rng: random.Random
 ) -> None:
-    kill_while_working(make_daemon(), Ledger(tmp_path / "ledger.jsonl"), rng, kills=25, files=250)
+    kill_while_working(make_daemon(), Ledger(tmp_path / "ledger.jsonl"), rng, kills=15, files=150)
 
 
 @pytest.mark.slow

@@ -79,11 +79,11 @@ def follow_through_kills(daemon: Daemon, writer: Writer, kills: int) -> None:
     assert daemon.query("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_twenty_kills_lose_no_line_and_count_none_twice(
+def test_eight_kills_lose_no_line_and_count_none_twice(
     make_daemon: MakeDaemon, tmp_path: Path, rng: random.Random
 ) -> None:
     log = tmp_path / "app.log"
-    follow_through_kills(make_daemon(CONFIG.format(log=log)), Writer(log, rng), 20)
+    follow_through_kills(make_daemon(CONFIG.format(log=log)), Writer(log, rng), 8)
 
 
 @pytest.mark.slow
