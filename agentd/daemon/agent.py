@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agentd.actions import template
@@ -37,7 +37,7 @@ from agentd.errors import (
 from agentd.paths import Paths
 from agentd.readers.read import Reader, content_of
 from agentd.records import Document, Event, Job, Priority, is_file, path_of, source_of, timestamp
-from agentd.store import changes, checksums, queue, results
+from agentd.store import changes, checksums, queue, results, retry
 from agentd.store.choices import StoredChoice
 from agentd.store.database import Store
 from agentd.store.owner import current_owner
@@ -305,16 +305,21 @@ class Agent:
                 life.cancel()
                 await asyncio.wait({life})
 
+    async def _let_none_wait(self, *, beyond: timedelta = timedelta(0)) -> None:
+        await self.store.write(queue.clock_went_back, now(), beyond=beyond)
+        await self.store.write(changes.clock_went_back, now(), beyond=beyond)
+
     async def heartbeat(self) -> None:
         """Keep the leases of this process's jobs, and free those that ran out, until cancelled."""
+        # Nothing waits longer than this, unless the clock was ahead before we were started.
+        await self._let_none_wait(beyond=retry.LONGEST)
         ahead = _wall_ahead()
         while True:
             tick()
             before, ahead = ahead, _wall_ahead()
             if before - ahead > STEP_SECONDS:
                 log.warning("the clock went back by %.0f s: what waited for its time is tried now", before - ahead)
-                await self.store.write(queue.clock_went_back, now())
-                await self.store.write(changes.clock_went_back, now())
+                await self._let_none_wait()
             await self.store.write(queue.heartbeat, self.owner, now())
             await asyncio.sleep(queue.HEARTBEAT_SECONDS)
 

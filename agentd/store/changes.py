@@ -93,10 +93,12 @@ def due(db: Database, kinds: Sequence[str], now: datetime, limit: int) -> list[C
     return [_change(row) for row in rows]
 
 
-def clock_went_back(db: Database, now: datetime) -> None:
+def clock_went_back(db: Database, now: datetime, *, beyond: timedelta = timedelta(0)) -> None:
     """Let changes that wait for their time be tried now, as `queue.clock_went_back` does with jobs."""
-    stamp = timestamp(now)
-    db.execute("UPDATE changes SET not_before = ? WHERE state = 'planned' AND not_before > ?", [stamp, stamp])
+    db.execute(
+        "UPDATE changes SET not_before = ? WHERE state = 'planned' AND not_before > ?",
+        [timestamp(now), timestamp(now + beyond)],
+    )
 
 
 def begun(db: Database, kinds: Sequence[str]) -> list[Change]:

@@ -133,10 +133,12 @@ def heartbeat(db: Database, owner: str, now: datetime) -> None:
     _release(db, "lease_until < ?", [timestamp(now)])
 
 
-def clock_went_back(db: Database, now: datetime) -> None:
-    """Let jobs that wait for their time be tried now: for a clock that went back, by which it is hours away."""
-    stamp = timestamp(now)
-    db.execute("UPDATE jobs SET not_before = ? WHERE state = 'queued' AND not_before > ?", [stamp, stamp])
+def clock_went_back(db: Database, now: datetime, *, beyond: timedelta = timedelta(0)) -> None:
+    """Let jobs be tried now whose time is further away than `beyond`: the clock that set it was ahead."""
+    db.execute(
+        "UPDATE jobs SET not_before = ? WHERE state = 'queued' AND not_before > ?",
+        [timestamp(now), timestamp(now + beyond)],
+    )
 
 
 def release_dead(db: Database, alive: Callable[[str], bool]) -> int:

@@ -6,6 +6,7 @@ MAX_ATTEMPTS tries or MAX_CRASHES crashes of the engine, so that one poison job 
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from agentd.errors import AgentdError, Cancelled, EngineCrashed, Superseded
 from agentd.records import Job, JobState
@@ -15,6 +16,7 @@ MAX_CRASHES = 3
 FIRST_DELAY = 5.0  # seconds; doubled each time
 LAST_DELAY = 3600.0
 JITTER = 0.25  # share of the delay that is added at random, so that failures do not come back together
+LONGEST = timedelta(seconds=LAST_DELAY * (1 + JITTER))  # that anything waits for its next try
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.settings import Config
 from agentd.errors import BrokenTask, ConfigError, EmptyInput, NewerDatabase, UnknownTask
 from agentd.paths import Paths
-from agentd.records import JobState, Priority
+from agentd.records import Job, JobState, Priority
 from agentd.store import queue, results
 from agentd.store.results import StoredResult
 from agentd.tasks.prompt import task_hash
 from tests.daemon.conftest import WriteNote
 from tests.daemon.scripted import SHA256, ScriptedEngine
 from tests.making import make_document, make_result
+from tests.waiting import wait_until
 
 GGUF = b"GGUF" + bytes(100)
 
@@ -147,18 +149,36 @@ async def test_every_usable_task_has_a_view_for_plain_sql(agent: Agent, write_no
     assert views == {f"view_{name}" for name in names}
 
 
+async def test_what_a_clock_that_was_ahead_put_off_is_due_once_the_daemon_is_started(
+    agent: Agent, write_note: WriteNote
+) -> None:
+    (job_id,) = await agent.submit("note-tagging", [write_note("a.md")], (), now() + timedelta(days=400))
+    assert await agent.store.write(queue.claim, agent.owner, "main", now()) is None
+    beat = asyncio.create_task(agent.heartbeat())
+
+    async def claimed() -> Job | None:
+        return await agent.store.write(queue.claim, agent.owner, "main", now())
+
+    job = await wait_until(claimed)
+    assert job is not None
+    assert job.id == job_id
+    beat.cancel()
+
+
 async def test_a_heartbeat_keeps_the_leases_of_this_process(agent: Agent, write_note: WriteNote) -> None:
     await agent.submit("note-tagging", [write_note()], (), now())
     job = await agent.store.write(queue.claim, agent.owner, "main", now())
     assert job is not None
     await agent.store.write(lambda db: db.execute("UPDATE jobs SET lease_until = ''") and None)
     beat = asyncio.create_task(agent.heartbeat())
-    await asyncio.sleep(0)
-    await agent.store.write(lambda _: None)  # behind the first beat
+
+    async def kept() -> bool:
+        (row,) = await agent.store.read(lambda db: list(db.query("SELECT state, lease_until FROM jobs")))
+        assert row["state"] == "running"
+        return bool(row["lease_until"] > job.created)
+
+    await wait_until(kept)
     beat.cancel()
-    (row,) = await agent.store.read(lambda db: list(db.query("SELECT state, lease_until FROM jobs")))
-    assert row["state"] == "running"
-    assert row["lease_until"] > job.created
 
 
 async def test_a_broken_config_opens_nothing(paths: Paths) -> None:

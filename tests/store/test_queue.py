@@ -18,7 +18,7 @@ from agentd.errors import (
     Vanished,
 )
 from agentd.records import Job, JobState, Priority
-from agentd.store import documents, queue
+from agentd.store import documents, queue, retry
 from agentd.store.database import connect, migrate
 from tests.making import NOW, later, make_document, make_event, sha
 from tests.store.conftest import OWNER, add_job, claim_job
@@ -294,3 +294,12 @@ def test_a_clock_that_went_back_makes_no_job_wait_for_the_hour_to_come_again(db:
     assert queue.claim(db, OWNER, "main", later(-3600)) is None
     queue.clock_went_back(db, later(-3600))
     assert queue.claim(db, OWNER, "main", later(-3600)) is not None
+
+
+def test_a_try_that_is_as_far_away_as_it_may_be_is_left_at_its_time(db: Database) -> None:
+    add_job(db)
+    longest = retry.LONGEST.total_seconds()
+    queue.clock_went_back(db, later(-longest), beyond=retry.LONGEST)
+    assert queue.claim(db, OWNER, "main", later(-longest)) is None
+    queue.clock_went_back(db, later(-longest - 1), beyond=retry.LONGEST)
+    assert queue.claim(db, OWNER, "main", later(-longest)) is not None
