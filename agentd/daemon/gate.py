@@ -20,7 +20,7 @@ from agentd.daemon.agent import Agent
 from agentd.daemon.machine import MachineReader
 from agentd.engine.client import EngineClient
 from agentd.records import Priority
-from agentd.ticks import tick
+from agentd.ticks import attend, tick
 
 log = logging.getLogger("agentd.conditions")
 
@@ -77,7 +77,7 @@ class Gate:
         if not asked - {"hours"}:
             return Machine()
         try:
-            machine = await asyncio.to_thread(self._reader.read, asked)
+            machine = await attend(asyncio.to_thread(self._reader.read, asked))
         except (OSError, psutil.Error) as error:
             if not self._unread:
                 log.warning("conditions are taken as met, since this machine cannot be read: %s", error)

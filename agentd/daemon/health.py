@@ -35,6 +35,7 @@ from agentd.paths import Paths
 from agentd.records import JobState, timestamp
 from agentd.store import backfills, changes, logs, outlook, queue, vectors
 from agentd.store.candidates import Waiting, count_waiting
+from agentd.ticks import attend
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.schedule_settings import FolderInput, ScheduleSettings
 
@@ -45,8 +46,9 @@ async def problems(
     agent: Agent, duties: Sequence[Duty], watches: Sequence[FolderTrigger], follow: Follow
 ) -> list[Problem]:
     """What is wrong with a running daemon; nothing where it is well."""
-    # In a thread: a network file system may take its time.
-    disks = await asyncio.to_thread(read_disks, folders_of(agent.paths, agent.config))
+    # In threads: a network file system may take its time.
+    disks = await attend(asyncio.to_thread(read_disks, folders_of(agent.paths, agent.config)))
+    away = await attend(asyncio.to_thread(_folders_away, agent.config.schedule))
     vitals = Vitals(
         duties=duties,
         models={name: engine.error for name, engine in agent.engines.items() if engine.state == "failed"},
@@ -56,7 +58,9 @@ async def problems(
             f"{watch.watch.path} → {watch.watch.task}": watch.problem or task_problem(agent, watch.watch.task)
             for watch in watches
         },
-        schedules={one.title: schedule_problem(agent, one) for one in agent.config.schedule},
+        schedules={
+            one.title: away.get(one.title) or task_problem(agent, one.task) for one in agent.config.schedule
+        },
         logs={log.source: _log_problems(agent, follow, log) for log in agent.config.logs},
     )
     return find_problems(vitals, time.monotonic())
@@ -155,11 +159,13 @@ def _log_problems(agent: Agent, follow: Follow, log: LogSettings) -> list[Agentd
     return [*follow.problems.get(log.source, []), *([broken] if broken else [])]
 
 
-def schedule_problem(agent: Agent, schedule: ScheduleSettings) -> str | None:
-    """Why a schedule cannot be run when it is due, or None."""
-    if isinstance(schedule.input, FolderInput) and not schedule.input.folder.is_dir():
-        return f"there is no folder {schedule.input.folder}"
-    return task_problem(agent, schedule.task)
+def _folders_away(schedules: Sequence[ScheduleSettings]) -> dict[str, str]:
+    """The schedules whose folder is not there, and what to say of that."""
+    return {
+        one.title: f"there is no folder {one.input.folder}"
+        for one in schedules
+        if isinstance(one.input, FolderInput) and not one.input.folder.is_dir()
+    }
 
 
 def task_problem(agent: Agent, name: str) -> str | None:

@@ -151,9 +151,9 @@ class Notices:
         if message is not None:
             if self._is_quiet(moment):
                 return None
-            wait = (datetime.fromisoformat(message.not_before) - moment).total_seconds()
+            wait = datetime.fromisoformat(message.not_before) - moment
             # More than the longest wait is a clock that was set back.
-            return None if 0 < wait <= retry.LAST_DELAY * (1 + retry.JITTER) else message
+            return None if timedelta(0) < wait <= retry.LONGEST else message
         waiting = await store.read(notices.pending, place)
         if not waiting:
             return None

@@ -20,7 +20,7 @@ from agentd.errors import AgentdError, InputError, NotFound, TaskError
 from agentd.records import Priority, timestamp
 from agentd.store import queue, schedules
 from agentd.store.schedules import Compose, Fired, Firing, Scheduled
-from agentd.ticks import tick
+from agentd.ticks import attend, tick
 from agentd.triggers.schedule import MISSED, Timetable, clock_change
 from agentd.triggers.schedule_settings import FolderInput, ScheduleSettings
 
@@ -186,7 +186,7 @@ class Schedules:
     async def _composer(self, schedule: ScheduleSettings, moment: datetime) -> Compose:
         """What puts its input together; files are looked at now, for the writer must not wait for a disk."""
         if isinstance(schedule.input, FolderInput):
-            found = await asyncio.to_thread(find_files, schedule, schedule.input)
+            found = await attend(asyncio.to_thread(find_files, schedule, schedule.input))
             return lambda db, marks, since: found
         shown = moment.astimezone(schedule.zone)
         return lambda db, marks, since: compose_text(db, schedule, marks, since, shown)

@@ -11,6 +11,7 @@ from agentd.daemon.agent import Agent, now
 from agentd.daemon.duty import Duty
 from agentd.daemon.follow import Follow
 from agentd.daemon.health import problems, report, status_line, usual_seconds
+from agentd.daemon.settings import load_config
 from agentd.errors import ModelUnavailable, StoreError, Unreadable
 from agentd.logs.settings import LogSettings
 from agentd.model import Load
@@ -19,7 +20,7 @@ from agentd.store import parts, queue, results
 from agentd.store.database import Database
 from agentd.triggers.folder import FolderTrigger
 from agentd.triggers.settings import WatchSettings
-from tests.daemon.conftest import WriteNote
+from tests.daemon.conftest import CONFIG, WriteNote
 from tests.daemon.scripted import ScriptedEngine
 from tests.daemon.working import trigger
 from tests.making import make_document, make_result
@@ -161,6 +162,20 @@ async def test_a_write_that_failed_is_a_problem_until_one_succeeds(agent: Agent)
     assert await problems(agent, [], [], Follow(agent)) == [found], "that it can be read does not mend it"
     await agent.store.write(queue.heartbeat, agent.owner, now())
     assert await problems(agent, [], [], Follow(agent)) == []
+
+
+async def test_a_schedule_whose_folder_or_task_is_missing_is_a_problem(agent: Agent, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    agent.paths.config.write_text(
+        f"{CONFIG}schedule:\n  - {{task: summarise, every: 1d, input: {{folder: {inbox}}}}}\n"
+        "  - {task: no-such-task, every: 1d}\n"
+    )
+    agent.bound = await agent.prepare(load_config(agent.paths.config))
+    found = {one.key: one.told for one in await problems(agent, [], [], Follow(agent))}
+    assert list(found) == ["schedule summarise", "schedule no-such-task"]
+    assert f"there is no folder {inbox}" in found["schedule summarise"]
+    inbox.mkdir()
+    assert [one.key for one in await problems(agent, [], [], Follow(agent))] == ["schedule no-such-task"]
 
 
 async def test_a_duty_tells_whether_it_goes_on_has_ended_or_is_in_trouble(
