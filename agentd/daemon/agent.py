@@ -32,6 +32,7 @@ from agentd.errors import (
     InputError,
     ModelUnavailable,
     NotFound,
+    StoreError,
     TaskError,
 )
 from agentd.paths import Paths
@@ -66,6 +67,7 @@ class Agent:
         self.added = asyncio.Event()  # set when jobs were added, for those who wait for work
         self.closed = Closed()  # what may not be begun now; see `daemon.gate`
         self.asked = asyncio.Event()  # set when a backfill was begun, for who finds its files
+        self.unbacked: StoreError | None = None  # why there is no backup of today; see `daemon.backups`
         self.measuring: set[str] = set()  # models that are being measured now
         self.bound = bind(paths, config, store)
 

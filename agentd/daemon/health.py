@@ -53,6 +53,7 @@ async def problems(
         duties=duties,
         models={name: engine.error for name, engine in agent.engines.items() if engine.state == "failed"},
         store=agent.store.broken,
+        backup=agent.unbacked,
         disks=disks,
         watches={
             f"{watch.watch.path} → {watch.watch.task}": watch.problem or task_problem(agent, watch.watch.task)

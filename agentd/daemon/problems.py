@@ -29,6 +29,7 @@ class Vitals:
     duties: Sequence[Duty] = ()
     models: Mapping[str, AgentdError | None] = field(default_factory=dict)  # by name, why it is not there
     store: StoreError | None = None  # why the last write failed
+    backup: StoreError | None = None  # why there is no backup of today
     disks: Sequence[Disk] = ()
     watches: Mapping[str, str | None] = field(default_factory=dict)  # by folder and task, what is wrong
     schedules: Mapping[str, str | None] = field(default_factory=dict)  # by name, why its task cannot be run
@@ -39,6 +40,7 @@ def find_problems(vitals: Vitals, now: float) -> list[Problem]:
     """Everything that is wrong, what weighs most first; `now` is by `time.monotonic`."""
     return [
         *_database(vitals.store),
+        *_backup(vitals.backup),
         *_disks(vitals.disks),
         *_duties(vitals.duties, now),
         *_models(vitals.models),
@@ -51,6 +53,11 @@ def find_problems(vitals: Vitals, now: float) -> list[Problem]:
 def _database(broken: StoreError | None) -> Iterator[Problem]:
     if broken:
         yield Problem("database", f"what was last to be written could not be: {broken.message}", broken.hint)
+
+
+def _backup(missing: StoreError | None) -> Iterator[Problem]:
+    if missing:
+        yield Problem("backup", missing.message, missing.hint)
 
 
 def _disks(disks: Sequence[Disk]) -> Iterator[Problem]:

@@ -37,6 +37,9 @@ class Config(Section):
     notify: NotifySettings = Field(
         NotifySettings.model_construct(), description="Who is told of what, beside what tasks do."
     )
+    backups: int = Field(
+        7, ge=0, le=365, description="How many daily copies of the database are kept beside it; 0 makes none."
+    )
     vocabularies: dict[str, Vocabulary] = Field(
         {}, description="Words that tasks may choose from, with a description each or as a plain list."
     )

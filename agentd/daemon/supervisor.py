@@ -18,6 +18,7 @@ from agentd.api.status_shapes import StatusShape
 from agentd.daemon import lock
 from agentd.daemon.agent import Agent, now, open_agent
 from agentd.daemon.backfill import find_files
+from agentd.daemon.backups import keep_backups
 from agentd.daemon.bindings import Bindings
 from agentd.daemon.duty import Duties, Duty
 from agentd.daemon.follow import Follow
@@ -88,6 +89,7 @@ class Supervisor:
             self._upkeep.start("reload", self._reload.run)
             self._upkeep.start("tell people", Notices(agent, self._problems).run)
             self._upkeep.start("conditions", self._gate.run)
+            self._upkeep.start("back up the database", lambda: keep_backups(agent))
             await self._start_missing()
             if self._manager.listens:
                 self._upkeep.start("tell the service manager", lambda: keep_told(self._manager, self._outlook))

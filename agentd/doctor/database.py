@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from agentd.doctor.diagnosis import Diagnosis, error, ok, warning
 from agentd.doctor.home import Home
-from agentd.store.backup import backups
+from agentd.errors import StoreError
+from agentd.store.backup import backups, daily_backups
 from agentd.store.inspect import WAL_FIXED, inspect, sqlite_version
 
 _SECONDS = 30.0  # for the look at a large one
@@ -32,10 +33,14 @@ def check_database(home: Home) -> Iterator[Diagnosis]:
     if not path.exists():
         yield ok("database", "is made at the first start")
         return
-    found = inspect(path, _SECONDS)
-    quoted, copies = shlex.quote(str(path)), backups(path)
+    quoted, copies, days = shlex.quote(str(path)), backups(path), daily_backups(path)
+    kept = f"; the newest copy is {[*days, *copies][0]}" if days or copies else ""
+    try:
+        found = inspect(path, _SECONDS)
+    except StoreError as broken:
+        yield error("database", f"{broken.message}{kept}", broken.hint)
+        return
     if found.damage:
-        kept = f"; the newest copy from an upgrade is {copies[0]}" if copies else ""
         told = f"{path} is damaged: {'; '.join(found.damage)}{kept}"
         yield error("database", told, f"agentd stop; sqlite3 {quoted} .recover | sqlite3 {quoted}.recovered")
     if found.dangling:
@@ -49,6 +54,8 @@ def check_database(home: Home) -> Iterator[Diagnosis]:
         yield warning("database", told, f"chmod 600 {quoted}")
     if not found.damage and not found.dangling and not found.unfinished:
         yield ok("database", f"{path}: {found.size / 1024**2:,.1f} MiB, whole")
+    if days:
+        yield ok("backup", f"{len(days)} daily, the newest {days[0]}")
     if found.later:
         kept = f", or go back to the copy from before it: {copies[0]}" if copies else ""
         told = f"was written by a later agentd (it has {', '.join(found.later)}): install that again{kept}"

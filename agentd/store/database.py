@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlite_utils import Database as Database  # for every operation's first parameter
 
 from agentd.errors import NewerDatabase, StoreBusy, StoreError
-from agentd.store.backup import back_up, backups, drop_old
+from agentd.store.backup import back_up, back_up_day, backups, drop_old
 from agentd.store.migrations import migrations
 
 log = logging.getLogger("agentd.store")
@@ -162,6 +162,16 @@ class Store:
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation that only reads."""
         return await self._submit(self._readers, lambda: self._read(operation, *args, **kwargs))
+
+    async def back_up(self, day: date, kept: int) -> Path | None:
+        """Make the daily copy as `back_up_day` does, while others read and write; raises `StoreError`.
+
+        It ends early when the store is closed.
+        """
+        try:
+            return await asyncio.to_thread(back_up_day, self.path, day, kept, self._stopping.is_set)
+        except sqlite3.Error as broken:
+            raise explain(broken, self.path) from broken
 
     def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def attempt() -> T:

@@ -1,9 +1,11 @@
 """Starting, stopping and everything between, with real signals."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from datetime import date
 
 import psutil
 import pytest
@@ -46,6 +48,20 @@ def test_a_detached_start_that_fails_says_the_daemons_last_words(make_daemon: Ma
     assert "did not start" in done.stderr
     assert "file is not a database" in done.stderr
     assert f"next:  less '{daemon.home}/agentd.log'" in done.stderr
+
+
+def test_the_copy_of_a_day_is_a_way_back_from_a_database_that_is_broken(daemon: Daemon) -> None:
+    copy = daemon.home / f"agentd-day-{date.today():%Y%m%d}.db"
+    wait_for(copy.exists)
+    assert daemon.json("status")["problems"] == []
+    daemon.stop()
+    daemon.database.write_bytes(b"this is no database at all, whatever its name says" * 20)
+    doctor = daemon.agentd("doctor")
+    assert (doctor.returncode, str(copy) in doctor.stdout) == (1, True), doctor.stdout
+    shutil.copy(copy, daemon.database)
+    daemon.start()
+    daemon.write("pears.md")
+    wait_for(lambda: daemon.counts() == {"done": 1})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

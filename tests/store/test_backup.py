@@ -1,4 +1,4 @@
-"""Before an old database is brought up to date there is a copy of it, or nothing happens."""
+"""Copies of the database: before an old one is brought up to date, and each day."""
 
 import logging
 import os
@@ -6,15 +6,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from agentd.errors import NewerDatabase, StoreError
-from agentd.store.backup import KEPT, backups
-from agentd.store.database import Store, connect, migrate
+from agentd.store.backup import KEPT, back_up_day, backups, daily_backups
+from agentd.store.database import Store, connect, migrate, transaction
 from agentd.store.migrations import migrations
 from tests.making import NOW
 from tests.store.dump import dump
@@ -26,6 +28,18 @@ OLD = RELEASED[:-1]
 def newest_step(connection: sqlite3.Connection) -> str:
     """The number of the newest migration that was applied."""
     return str(connection.execute("SELECT max(name) FROM _sqlite_migrations").fetchone()[0])[:4]
+
+
+def damage(path: Path) -> None:
+    """Let an index be of other columns than it says."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, 'task, source', 'task, content') "
+        "WHERE name = 'jobs_by_source'"
+    )
+    connection.commit()
+    connection.close()
 
 
 @pytest.mark.parametrize("fixture", OLD, ids=lambda fixture: fixture.stem)
@@ -88,14 +102,7 @@ def test_only_the_newest_copies_are_kept(path: Path) -> None:
 
 def test_a_damaged_database_is_refused_and_left_alone(path: Path) -> None:
     restore(OLD[-1], path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA writable_schema = ON")
-    connection.execute(
-        "UPDATE sqlite_master SET sql = replace(sql, 'task, source', 'task, content') "
-        "WHERE name = 'jobs_by_source'"
-    )
-    connection.commit()
-    connection.close()
+    damage(path)
     with pytest.raises(StoreError, match=r"is damaged, and is not touched: .*jobs_by_source") as refused:
         Store(path)
     assert refused.value.hint == "agentd doctor"
@@ -145,9 +152,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_without_room_for_a_copy_nothing_is_changed(small: Path) -> None:
     path = small / "agentd.db"
     restore(OLD[-1], path)
-    with pytest.raises(StoreError, match=r"takes 17 MiB, and .* has 0 MiB free; nothing was changed") as refused:
+    with pytest.raises(StoreError, match=r"takes 17 MiB of free space, and .* has 0 MiB; it is left") as refused:
         Store(path)
-    assert refused.value.hint == f"df -h '{small}'"
+    assert refused.value.hint == f"df -h {small}"
     assert look(path, newest_step) == OLD[-1].stem[-4:]
 
 
@@ -206,6 +213,94 @@ def test_a_later_database_is_refused_with_the_copy_from_before(path: Path) -> No
     assert told.startswith(f"the database {path} was written by a later agentd (it has 9999_x, and this one knows")
     assert f"steps up to {newest}_" in told
     assert told.endswith(f"it is kept in {path.with_name('agentd-schema-0005-20260504T030201Z.db')}")
+
+
+def never() -> bool:
+    return False
+
+
+def test_of_each_day_there_is_one_copy_and_the_newest_are_kept(db: Database, path: Path) -> None:
+    first = date(2026, 12, 30)
+    for day in range(5):
+        made = back_up_day(path, first + timedelta(days=day), 3, never)
+        assert made is not None
+        assert back_up_day(path, first + timedelta(days=day), 3, never) is None
+    names = [copy.name for copy in daily_backups(path)]
+    assert names == [f"agentd-day-{day}.db" for day in ("20270103", "20270102", "20270101")]
+    assert {copy.stat().st_mode & 0o777 for copy in daily_backups(path)} == {0o600}
+    assert backups(path) == [], "those from before migrations are others"
+    assert back_up_day(path, date(2027, 2, 1), 0, never) is None
+    assert len(daily_backups(path)) == 3, "who wants no more may still want these"
+
+
+def count_pairs(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Rows of the two kinds that are only ever written together."""
+    pairs = (
+        "SELECT count(*) FILTER (WHERE path GLOB '/f*'), count(*) FILTER (WHERE path GLOB '/s*') FROM checksums"
+    )
+    first, second = connection.execute(pairs).fetchone()
+    return first, second
+
+
+def test_a_daily_copy_is_of_one_moment_while_others_write(db: Database, path: Path) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        writer = connect(path)
+        number = 0
+        while not done.is_set():
+            number += 1
+            with transaction(writer):
+                for table in ("first", "second"):
+                    writer.execute("INSERT INTO checksums VALUES (?, 1, 2, 3, 'abc')", (f"/{table}-{number}",))
+        writer.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for day in range(20):
+            made = back_up_day(path, date(2026, 12, 1) + timedelta(days=day), 7, never)
+            assert made is not None
+            first, second = look(made, count_pairs)
+            assert first == second
+    finally:
+        done.set()
+        thread.join()
+    assert first > 0
+
+
+def test_a_daily_copy_of_a_damaged_database_is_none(path: Path) -> None:
+    restore(OLD[-1], path)
+    good = back_up_day(path, date(2026, 12, 1), 1, never)
+    damage(path)
+    with pytest.raises(StoreError, match=r"is damaged, and is not touched: .*jobs_by_source"):
+        back_up_day(path, date(2026, 12, 2), 1, never)
+    assert daily_backups(path) == [good]
+    assert not list(path.parent.glob("*.part*"))
+
+
+def test_a_daily_copy_that_is_given_up_leaves_nothing(db: Database, path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        back_up_day(path, date(2026, 12, 1), 7, lambda: True)
+    assert sorted(file.name for file in path.parent.glob("*-day-*")) == []
+
+
+def test_a_copy_that_lacks_rows_is_no_copy(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([{"jobs": 2}, {"jobs": 1}])
+    monkeypatch.setattr("agentd.store.backup._count_rows", lambda connection: next(counts))
+    with pytest.raises(StoreError, match="a backup of it lacks rows"):
+        back_up_day(path, date(2026, 12, 1), 7, never)
+    assert [file.name for file in path.parent.glob("*-day-*")] == []
+
+
+def test_a_daily_copy_is_not_what_fills_a_disk(small: Path) -> None:
+    path = small / "agentd.db"
+    restore(OLD[-1], path)
+    (small / "other").write_bytes(bytes(500 * 1024))
+    with pytest.raises(StoreError, match=r"and .* has 0 MiB; there is none of today") as refused:
+        back_up_day(path, date(2026, 12, 1), 7, never)
+    assert refused.value.hint == f"df -h {small}"
+    assert [file.name for file in small.glob("*-day-*")] == []
 
 
 DIE = """
