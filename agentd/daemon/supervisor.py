@@ -64,6 +64,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._workers: dict[str, Worker] = {}  # by model
         self._watches: dict[WatchSettings, FolderTrigger] = {}
+        self._stuck: set[str] = set()  # names of duties that were told to be
         self._follow = Follow(agent)
         self._gate = Gate(agent)
         self._reload = Reload(agent, self._manager, self._end_changed, self._start_missing)
@@ -216,8 +217,9 @@ class Supervisor:
         """
         waiting = [f"model {name} is loading" for name, e in self._agent.engines.items() if e.state == "loading"]
         waiting += [f"first look at {w.watch.path}" for w in self._watches.values() if not w.scanned.is_set()]
-        stuck = [duty.name for duty in self._duties if duty.stuck]
-        for name in stuck:
+        stuck = {duty.name for duty in self._duties if duty.stuck}
+        for name in stuck - self._stuck:
             log.error("duty %s gave no sign of life for too long", name)
+        self._stuck = stuck
         told = f"starting: {', '.join(waiting)}" if waiting else await status_line(self._agent)
         return Outlook(ready=not waiting, alive=not stuck, told=told)

@@ -56,8 +56,9 @@ async def test_a_stuck_duty_silences_the_watchdog_and_is_named(
         supervisor._upkeep.start("wait for ever", asyncio.Event().wait)  # type: ignore[arg-type]
         assert (await supervisor._outlook()).alive
         monkeypatch.setattr("agentd.daemon.duty.STUCK_SECONDS", -1.0)
-        assert not (await supervisor._outlook()).alive
-        assert "duty wait for ever gave no sign of life" in caplog.text
+        for _ in range(3):
+            assert not (await supervisor._outlook()).alive
+        assert caplog.text.count("duty wait for ever gave no sign of life") == 1
         await supervisor._upkeep.end()
 
 
